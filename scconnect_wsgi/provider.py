@@ -1,0 +1,130 @@
+"""Addresses and habits of a provider, and SoundCloud's own.
+
+A provider is data: to connect to another one, write down where it lives.
+
+    DISCOGS = OAuth1Provider(
+        "https://api.discogs.com/oauth/request_token",
+        "https://www.discogs.com/oauth/authorize",
+        "https://api.discogs.com/oauth/access_token",
+        signature_method="PLAINTEXT",
+        headers={"User-Agent": "MySite/1.0 +https://mysite.example"},
+    )
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.urls import checked_url
+
+SIGNATURE_METHODS = ("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT")
+_POPUP = {"display": "popup"}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+_OUR_HEADERS = frozenset({"authorization", "content-length", "content-type", "host", "transfer-encoding"})
+_OUR_OAUTH2_PARAMETERS = frozenset(
+    {"response_type", "client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method"}
+)
+
+
+@dataclass(frozen=True)
+class OAuth1Provider:
+    """A provider that speaks OAuth 1.0a (RFC 5849).
+
+    ``signature_method`` is HMAC-SHA1, HMAC-SHA256, RSA-SHA1 or PLAINTEXT; ``realm`` goes into the
+    Authorization header; ``request_token_params`` are sent and signed with the request for a request
+    token, ``authorize_params`` are added to the page the user is sent to, ``headers`` to every
+    request. Raises ConfigurationError for values that cannot work.
+    """
+
+    request_token_url: str
+    authorize_url: str
+    access_token_url: str
+    api_url: str | None = field(default=None, kw_only=True)
+    signature_method: str = field(default="HMAC-SHA1", kw_only=True)
+    realm: str | None = field(default=None, kw_only=True)
+    request_token_params: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("request_token_url", "authorize_url", "access_token_url"):
+            checked_url(getattr(self, name), name)
+        if self.api_url is not None:
+            checked_url(self.api_url, "api_url")
+        if self.signature_method not in SIGNATURE_METHODS:
+            raise ConfigurationError(f"signature_method must be one of {', '.join(SIGNATURE_METHODS)}.")
+        if self.realm is not None and (not _HEADER_VALUE.fullmatch(self.realm) or set(self.realm) & {'"', "\\"}):
+            raise ConfigurationError("realm must be printable ASCII without quotes and backslashes.")
+        _check_params(self.request_token_params, "request_token_params")
+        _check_params(self.authorize_params, "authorize_params")
+        for name in ("request_token_params", "authorize_params"):
+            if any(key.startswith("oauth_") for key in getattr(self, name)):
+                raise ConfigurationError(f"{name} must not name a parameter of the protocol itself (oauth_...).")
+        _check_headers(self.headers)
+
+
+@dataclass(frozen=True)
+class OAuth2Provider:
+    """A provider that speaks OAuth 2.1: authorization code with PKCE S256.
+
+    ``issuer`` makes the ``iss`` parameter of its answers obligatory (RFC 9207); ``authorize_params``
+    are added to the page the user is sent to, ``headers`` to the token request; ``token_type`` is the
+    word before the token in the Authorization header of API calls. Raises ConfigurationError for
+    values that cannot work.
+    """
+
+    authorize_url: str
+    token_url: str
+    api_url: str | None = field(default=None, kw_only=True)
+    sign_out_url: str | None = field(default=None, kw_only=True)
+    issuer: str | None = field(default=None, kw_only=True)
+    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True)
+    token_type: str = field(default="OAuth", kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checked_url(self.authorize_url, "authorize_url")
+        checked_url(self.token_url, "token_url")
+        for name in ("api_url", "sign_out_url", "issuer"):
+            if getattr(self, name) is not None:
+                checked_url(getattr(self, name), name)
+        if not _HEADER_NAME.fullmatch(self.token_type):
+            raise ConfigurationError("token_type must be one word, such as OAuth or Bearer.")
+        _check_params(self.authorize_params, "authorize_params")
+        if _OUR_OAUTH2_PARAMETERS & set(self.authorize_params):
+            raise ConfigurationError(
+                "authorize_params must not name a parameter of the protocol itself (state, scope, ...)."
+            )
+        _check_headers(self.headers)
+
+
+def _check_params(params: Mapping[str, str], name: str) -> None:
+    if not all(isinstance(key, str) and isinstance(value, str) for key, value in params.items()):
+        raise ConfigurationError(f"{name} must map strings to strings.")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(f"headers: {name!r} cannot be sent, or its value holds a control character.")
+
+
+SOUNDCLOUD = OAuth2Provider(
+    "https://secure.soundcloud.com/authorize",
+    "https://secure.soundcloud.com/oauth/token",
+    api_url="https://api.soundcloud.com",
+    sign_out_url="https://api.soundcloud.com/sign-out",
+)
+
+# The addresses of the specification. SoundCloud has retired them (and served them over http, which
+# nothing here sends a secret over); they stay as the pattern for providers that still speak 1.0a.
+SOUNDCLOUD_2009 = OAuth1Provider(
+    "https://api.soundcloud.com/oauth/request_token",
+    "https://soundcloud.com/oauth/authorize",
+    "https://api.soundcloud.com/oauth/access_token",
+    api_url="https://api.soundcloud.com",
+)

@@ -1,0 +1,89 @@
+"""What an address must look like before anything is sent to it, and how a query is added and read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from scconnect_wsgi.errors import ConfigurationError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MAX_QUERY = 8192  # bytes; codes of some providers are JWTs of 2 KB, servers stop reading at 8 KB
+MAX_FIELDS = 100  # no protocol sends 20
+_PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no space: what a URL may consist of
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+def checked_url(url: str, name: str) -> str:
+    """Return ``url`` if a secret may be sent to it, else raise ConfigurationError naming ``name``.
+
+    That is: ``https`` (``http`` on a loopback host only, whatever environment variables say), a
+    host, no user name or password, no fragment, printable ASCII.
+    """
+    if not isinstance(url, str) or not _PLAIN.fullmatch(url) or "\\" in url:
+        raise ConfigurationError(f"{name} must be a URL in printable ASCII, without spaces or backslashes.")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no number or too large
+    except ValueError:
+        raise ConfigurationError(f"{name} is not a URL that can be read.") from None
+    if not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
+        raise ConfigurationError(f"{name} must be a full URL, https://host/path.")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ConfigurationError(
+            f"{name} must begin with https://; http:// is for localhost, 127.0.0.1 and [::1] alone."
+        )
+    if parts.username is not None or parts.password is not None or "#" in url:
+        raise ConfigurationError(f"{name} must have no user name, no password and no fragment.")
+    return url
+
+
+def checked_root(url: str, name: str) -> str:
+    """Return ``url`` (scheme, host, maybe a prefix) without a trailing slash, or raise ConfigurationError."""
+    parts = urlsplit(checked_url(url, name))
+    if "?" in url:
+        raise ConfigurationError(f"{name} must have no query: it is https://host[:port][/prefix].")
+    path = parts.path.rstrip("/")
+    if "//" in path:  # it begins the Location of close.html, where // would name another host
+        raise ConfigurationError(f"{name} must have no empty path segment (//).")
+    return f"{origin(parts)}{path}"
+
+
+def origin(url: str | SplitResult) -> str:
+    """The origin of a URL as browsers write it: lower case, without the scheme's own port.
+
+    An empty string stands for one that cannot be read.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else url
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return ""
+    if not host or not parts.scheme:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
+
+
+def with_query(url: str, fields: Mapping[str, str]) -> str:
+    """``url`` with ``fields`` added behind whatever query it has, form-encoded in UTF-8."""
+    if not fields:
+        return url
+    separator = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
+    return f"{url}{separator}{urlencode(fields, errors='replace')}"
+
+
+def read_form(text: str) -> dict[str, str]:
+    """Decode a form-encoded text; every name once.
+
+    Raises ValueError for a doubled name, invalid UTF-8, a NUL, or more than MAX_FIELDS fields
+    (RFC 6749 section 3.1: parameters must not be included more than once).
+    """
+    pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a parameter came twice")
+    if any("\x00" in name or "\x00" in value for name, value in pairs):
+        raise ValueError("a NUL came")
+    return fields
