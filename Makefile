@@ -1,0 +1,18 @@
+# All the set-up there is. What each command needs, tools/bootstrap.sh installs into .venv.
+# More arguments: make demo ARGS="--protocol oauth1"; make quick ARGS="-k cookies"
+
+.PHONY: help demo test quick lint clean
+
+help:
+	@echo 'make demo    the whole thing on this machine, no account needed; Ctrl-C ends it'
+	@echo 'make test    everything the CI runs: lint, the tests against the built wheel, a real browser'
+	@echo 'make quick   while working: the tests that need neither a browser nor a build'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make clean   remove everything these commands made'
+
+demo test quick lint:
+	@sh tools/bootstrap.sh $@ $(ARGS)
+
+clean:
+	rm -rf .venv .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,127 @@
+#!/bin/sh
+# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint [ARGUMENT...]
+#
+# Asks for Python 3.10 or newer and nothing else. All that it makes is in .venv and .tox; `make clean`
+# removes both. It is for /bin/sh, whichever shell that is.
+set -eu
+cd "$(dirname "$0")/.."
+VENV=.venv
+
+say() {
+    printf '%s\n' "bootstrap: $*" >&2
+}
+
+die() {
+    say "$@"
+    exit 1
+}
+
+# Install Debian packages where that is possible: as root, on a system that has apt-get.
+apt_install() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        return 1
+    fi
+    say "apt-get install $*"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" </dev/null
+}
+
+new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1
+}
+
+can_make_venvs() {
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
+# Each name is run, not only looked up: version managers put names on PATH that then refuse to start.
+find_python() {
+    for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+        if new_enough "$name"; then
+            echo "$name"
+            return
+        fi
+    done
+    die "Python 3.10 or newer is needed, and no python3, python3.14 ... python3.10 on PATH is one."
+}
+
+make_venv() {
+    if new_enough "$VENV/bin/python" && "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    python=$(find_python)
+    # Debian and Ubuntu keep these two modules of the standard library in a package of their own.
+    if ! can_make_venvs "$python"; then
+        apt_install "$python-venv" && can_make_venvs "$python" ||
+            die "$python cannot make virtual environments. On Debian or Ubuntu: sudo apt-get install $python-venv"
+    fi
+    say "making $VENV with $("$python" --version)"
+    "$python" -m venv --clear "$VENV"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' # the first with --group
+}
+
+# install_once NAME PIP-ARGUMENT...: nothing to do until a file changes that says what to install.
+install_once() {
+    stamp=$VENV/$1.installed
+    shift
+    if [ -x "$VENV/bin/python" ] && [ -f "$stamp" ] &&
+        [ -z "$(find setup.py pyproject.toml tools/bootstrap.sh -newer "$stamp")" ]; then
+        return
+    fi
+    make_venv
+    say "pip install $*"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    touch "$stamp"
+}
+
+has_chromium() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+} >/dev/null
+
+# Without a browser the browser tests are left out on a developer's machine, and never in CI.
+run_tests() {
+    without=
+    if ! has_chromium && ! { apt_install chromium && has_chromium; }; then
+        if [ "${CI:-}" = true ]; then
+            die "no Chromium, and it could not be installed: the browser tests cannot run"
+        fi
+        without=browser
+        warn_no_browser
+    fi
+    status=0
+    "$VENV/bin/python" -m tox run-parallel ${without:+--skip-env "$without"} "$@" || status=$?
+    if [ -n "$without" ]; then
+        warn_no_browser # again, where it is read: below the results
+    fi
+    return "$status"
+}
+
+warn_no_browser() {
+    say "**********************************************************************"
+    say "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN. Install it, for example"
+    say "with: sudo apt-get install chromium"
+    say "**********************************************************************"
+}
+
+command=${1:-}
+[ "$#" = 0 ] || shift
+case $command in
+demo)
+    install_once package --editable .
+    exec "$VENV/bin/python" -m scconnect_wsgi demo "$@" # exec: Ctrl-C meets the demo and no shell around it
+    ;;
+quick)
+    install_once quick --editable . --group test
+    exec "$VENV/bin/python" -m pytest -m "not browser and not slow" "$@"
+    ;;
+lint)
+    install_once tox tox
+    exec "$VENV/bin/python" -m tox run -e lint "$@"
+    ;;
+test)
+    install_once tox tox
+    run_tests "$@"
+    ;;
+*)
+    die "usage: tools/bootstrap.sh demo|test|quick|lint [ARGUMENT...]"
+    ;;
+esac
