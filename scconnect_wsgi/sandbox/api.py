@@ -1,0 +1,117 @@
+"""The part of SoundCloud's API that a connected site asks first: who is it, what have they uploaded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import webob
+
+from scconnect_wsgi.sandbox.misbehave import Habits
+from scconnect_wsgi.sandbox.oauth1 import OAuth1Server
+from scconnect_wsgi.sandbox.oauth2 import OAuth2Server
+from scconnect_wsgi.sandbox.state import Grant, State, User
+
+LARGEST_PAGE = 200  # tracks; SoundCloud's own limit
+DOCUMENTATION = "https://developers.soundcloud.com/docs/api/explorer/open-api"
+
+
+class Api:
+    """The endpoints that take an access token. It comes in the Authorization header, never in a query."""
+
+    def __init__(self, state: State, oauth1: OAuth1Server, oauth2: OAuth2Server) -> None:
+        self._state = state
+        self._oauth1 = oauth1
+        self._oauth2 = oauth2
+
+    def me(self, request: webob.Request, habits: Habits) -> webob.Response:
+        """The user."""
+        user = self._user(request, habits)
+        return webob.Response(json_body=_profile(user)) if user else _error(401, "Unauthorized")
+
+    def tracks(self, request: webob.Request, habits: Habits) -> webob.Response:
+        """The user's tracks, private ones included: a page of them, or (deprecated) a bare array."""
+        user = self._user(request, habits)
+        if user is None:
+            return _error(401, "Unauthorized")
+        try:
+            limit, offset = int(request.GET.get("limit", "50")), int(request.GET.get("offset", "0"))
+        except ValueError:
+            return _error(400, "Bad Request")
+        limit, offset = min(max(limit, 1), LARGEST_PAGE), max(offset, 0)
+        found = [_track(user, number) for number in range(len(user.tracks))]
+        page = found[offset : offset + limit]
+        if request.GET.get("linked_partitioning", "").lower() not in ("true", "1"):
+            return webob.Response(json_body=page)
+        query = f"linked_partitioning=true&limit={limit}&offset={offset + limit}"
+        more = f"{request.path_url}?{query}" if offset + limit < len(found) else None
+        return webob.Response(json_body={"collection": page, "next_href": more})
+
+    def sign_out(self, request: webob.Request, habits: Habits) -> webob.Response:
+        """End the session of the token, which comes in the header or, as SoundCloud documents it, in a JSON body."""
+        grant = self._oauth2.grant_of(_token(request) or _token_in_body(request))
+        if grant is None or "revoked" in habits:
+            return _error(401, "Unauthorized")
+        grant.revoked = True
+        return webob.Response(json_body={})
+
+    def _user(self, request: webob.Request, habits: Habits) -> User | None:
+        username = None if "revoked" in habits else self._username(request)
+        return self._state.users.get(username) if username else None
+
+    def _username(self, request: webob.Request) -> str | None:
+        if "oauth_consumer_key=" in request.headers.get("Authorization", ""):
+            return self._oauth1.user_of(request)
+        grant: Grant | None = self._oauth2.grant_of(_token(request))
+        return grant.username if grant else None
+
+
+def _token(request: webob.Request) -> str:
+    """The token of ``Authorization: OAuth TOKEN`` or ``Bearer TOKEN``, or nothing."""
+    words = request.headers.get("Authorization", "").split()
+    return words[1] if len(words) == 2 and words[0].lower() in ("oauth", "bearer") else ""
+
+
+def _token_in_body(request: webob.Request) -> str:
+    try:
+        fields = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return ""
+    token = fields.get("access_token") if isinstance(fields, dict) else None
+    return token if isinstance(token, str) else ""
+
+
+def _error(status: int, text: str) -> webob.Response:
+    fields = {"code": status, "message": text, "link": DOCUMENTATION}
+    fields |= {"status": f"{status} - {text}", "errors": [], "error": None}  # deprecated there, still sent
+    return webob.Response(json_body=fields, status=status)
+
+
+def _profile(user: User) -> dict[str, Any]:
+    private = sum(sharing == "private" for _, sharing in user.tracks)
+    return {
+        "avatar_url": "https://a1.sndcdn.com/images/default_avatar_large.png",
+        "full_name": user.full_name,
+        "id": user.number,
+        "kind": "user",
+        "permalink_url": f"https://soundcloud.com/{user.username}",
+        "plan": "Free",
+        "private_tracks_count": private,
+        "track_count": len(user.tracks) - private,
+        "urn": f"soundcloud:users:{user.number}",
+        "username": user.username,
+    }
+
+
+def _track(user: User, number: int) -> dict[str, Any]:
+    title, sharing = user.tracks[number]
+    return {
+        "created_at": "2026/01/15 12:00:00 +0000",
+        "duration": 180_000 + 1000 * number,  # milliseconds
+        "kind": "track",
+        "permalink_url": f"https://soundcloud.com/{user.username}/track-{number}",
+        "sharing": sharing,
+        "title": title,
+        "urn": f"soundcloud:tracks:{user.number * 100 + number}",
+        "user": {"urn": f"soundcloud:users:{user.number}", "username": user.username},
+    }
