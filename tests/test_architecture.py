@@ -32,7 +32,8 @@ CORE = {
 ALLOWED = {
     **CORE,
     "__init__": set(CORE),
-    "sandbox": {"errors", "flow", "provider", "sandbox", "urls"},
+    "assets": set(),
+    "sandbox": {"errors", "provider", "sandbox", "urls"},
     "cli": {"__init__", "sandbox", *CORE},
     "__main__": {"cli"},
 }

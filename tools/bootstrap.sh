@@ -56,7 +56,12 @@ make_venv() {
     fi
     say "making $VENV with $("$python" --version)"
     "$python" -m venv --clear "$VENV"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' # the first with --group
+    pip_install --upgrade 'pip>=25.1' # the first with --group
+}
+
+# Twice quiet: of pip's warnings none is for who wants to see a demo. Errors are printed still.
+pip_install() {
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check "$@"
 }
 
 # install_once NAME PIP-ARGUMENT...: nothing to do until a file changes that says what to install.
@@ -69,7 +74,7 @@ install_once() {
     fi
     make_venv
     say "pip install $*"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    pip_install "$@"
     touch "$stamp"
 }
 
@@ -87,6 +92,7 @@ run_tests() {
         without=browser
         warn_no_browser
     fi
+    rm -rf build # setuptools' copy of the last build: a file that is gone since would be in the wheel again
     status=0
     "$VENV/bin/python" -m tox run-parallel ${without:+--skip-env "$without"} "$@" || status=$?
     if [ -n "$without" ]; then
