@@ -41,7 +41,7 @@
     document.getElementById('reason').textContent = failed ? REASONS.get(code) || UNKNOWN_REASON : '';
     document.getElementById('parting').textContent = 'You can close this window.';
     document.documentElement.className = failed ? 'failed' : 'connected';
-    if (failed) console.warn('sc-connect: %s: %s', code, query.get('error_description'));
+    if (failed) console.warn('sc-connect:', code, query.get('error_description') || '');
   }
 
   // What sc-connect.js left in this window. Taken out, so that a reload delivers nothing. The window's name

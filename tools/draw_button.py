@@ -1,4 +1,4 @@
-"""Draw assets/sc-connect.png and sc-connect@2x.png from sc-connect.svg: python tools/draw_button.py (playwright, pillow)."""
+"""Draw sc-connect.png and sc-connect@2x.png from sc-connect.svg: python tools/draw_button.py (playwright, pillow)."""
 
 import io
 import pathlib
@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 242, 31  # CSS pixels, the specification's
 
 
 def main():
-    """Photograph the drawing at both scales, with the corners transparent, and save it as small as 256 colours allow."""
+    """Photograph the drawing at both scales with transparent corners, and save it as small as 256 colours allow."""
     page_text = f"<style>body{{margin:0}}svg{{display:block}}</style>{(ASSETS / 'sc-connect.svg').read_text('utf-8')}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
