@@ -14,6 +14,10 @@ from scconnect_wsgi.sandbox.state import Grant, State, User
 
 LARGEST_PAGE = 200  # tracks; SoundCloud's own limit
 DOCUMENTATION = "https://developers.soundcloud.com/docs/api/explorer/open-api"
+AVATAR = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="100" height="100" fill="#f50"/>'
+    '<circle cx="50" cy="38" r="18" fill="#fff"/><path d="M14 100a36 36 0 0 1 72 0z" fill="#fff"/></svg>'
+)
 
 
 class Api:
@@ -27,7 +31,13 @@ class Api:
     def me(self, request: webob.Request, habits: Habits) -> webob.Response:
         """The user."""
         user = self._user(request, habits)
-        return webob.Response(json_body=_profile(user)) if user else _error(401, "Unauthorized")
+        if user is None:
+            return _error(401, "Unauthorized")
+        return webob.Response(json_body=_profile(user, f"{request.application_url}/avatar.svg"))
+
+    def avatar(self, request: webob.Request, habits: Habits) -> webob.Response:
+        """Everybody's picture: nothing is fetched from anywhere else."""
+        return webob.Response(AVATAR, content_type="image/svg+xml", charset="utf-8", cache_control="max-age=60")
 
     def tracks(self, request: webob.Request, habits: Habits) -> webob.Response:
         """The user's tracks, private ones included: a page of them, or (deprecated) a bare array."""
@@ -87,10 +97,10 @@ def _error(status: int, text: str) -> webob.Response:
     return webob.Response(json_body=fields, status=status)
 
 
-def _profile(user: User) -> dict[str, Any]:
+def _profile(user: User, avatar_url: str) -> dict[str, Any]:
     private = sum(sharing == "private" for _, sharing in user.tracks)
     return {
-        "avatar_url": "https://a1.sndcdn.com/images/default_avatar_large.png",
+        "avatar_url": avatar_url,
         "full_name": user.full_name,
         "id": user.number,
         "kind": "user",

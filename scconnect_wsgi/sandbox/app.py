@@ -80,6 +80,7 @@ class Sandbox:
             "/oauth/access_token": Route(oauth1.access_token, ("GET", "POST"), "access_token", machine=True),
             "/me": Route(api.me, get, "me", machine=True),
             "/me/tracks": Route(api.tracks, get, "tracks", machine=True),
+            "/avatar.svg": Route(api.avatar, get),
             "/sign-out": Route(api.sign_out, post, "sign_out", machine=True),
             "/elsewhere": Route(lambda request, habits: webob.Response("elsewhere"), count="elsewhere"),
             "/sandbox/counts": Route(lambda request, habits: webob.Response(json_body=dict(self.counts)), get),

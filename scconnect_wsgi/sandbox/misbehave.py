@@ -160,13 +160,12 @@ def bend(location: str, habits: Habits) -> str:
     """Change the address a user is sent back to."""
     base, mark, query = location.partition("?")
     pairs = [pair for pair in query.split("&") if pair]
-    if {"no-state", "wrong-state"} & set(habits):
+    if "no-state" in habits:
         pairs = [pair for pair in pairs if not pair.startswith("state=")]
-    if "wrong-state" in habits:
-        pairs.append(f"state={secrets.token_urlsafe(32)}")
-    if "wrong-token" in habits:
-        pairs = [pair for pair in pairs if not pair.startswith("oauth_token=")]
-        pairs.append(f"oauth_token={secrets.token_urlsafe(16)}")
+    for habit, name in (("wrong-state", "state"), ("wrong-token", "oauth_token")):
+        if habit in habits:
+            other = f"{name}={secrets.token_urlsafe(32)}"
+            pairs = [other if pair.startswith(f"{name}=") else pair for pair in pairs]
     return f"{base}{mark}{'&'.join(pairs)}"
 
 

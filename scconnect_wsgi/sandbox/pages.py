@@ -43,7 +43,7 @@ class Markup(str):
 def page(request: webob.Request, name: str, title: str, status: int = 200, **values: str) -> webob.Response:
     """A template in the layout; every value is escaped unless it is Markup."""
     escaped = {key: value if isinstance(value, Markup) else html.escape(value) for key, value in values.items()}
-    mount = html.escape(request.script_name)
+    mount = html.escape(_mount(request))
     body = TEMPLATES[name].substitute(escaped, mount=mount)
     text = TEMPLATES["layout"].substitute(title=html.escape(title), body=body, mount=mount)
     response = webob.Response(text, status=status, content_type="text/html", charset="utf-8")
@@ -216,13 +216,18 @@ def _same(request: webob.Request, session: Session) -> bool:
     return hmac.compare_digest(session.csrf.encode(), _field(request, "csrf").encode())
 
 
+def _mount(request: webob.Request) -> str:
+    """Where this application is mounted, as it stands in a URL."""
+    return urlsplit(request.application_url).path
+
+
 def _here(request: webob.Request) -> str:
     return str(request.path_qs)
 
 
 def _local(request: webob.Request, path: str) -> str:
     """``path`` if it is one below this application, else its home."""
-    home = f"{request.script_name}/"
+    home = f"{_mount(request)}/"
     plain = path.isascii() and path.isprintable() and "\\" not in path and not path.startswith("//")
     return path if plain and path.startswith(home) else home
 

@@ -147,6 +147,7 @@ class _Handler(WSGIRequestHandler):
         answer.http_version = "1.1"
         answer.keep = keep
         answer.run(self.server.app)
+        self.wfile.flush()  # wsgiref does so after a piece of the body, and there may have been none
         self.close_connection = not answer.keep or not answer.complete or raw.left > DRAIN
         if not self.close_connection and raw.left:
             self.rfile.read(raw.left)
