@@ -142,6 +142,7 @@ def test_oauth2_the_whole_dance(sandbox, root, browser):
         assert "email" not in me
     assert sandbox.counts["token"] == 1
     assert sandbox.counts["me"] == 2
+    assert sandbox.counts.copy() == sandbox.counts
     assert requests.get(f"{root}/sandbox/counts", timeout=10).json() == dict(sandbox.counts)
 
 
@@ -577,6 +578,9 @@ def test_home_says_what_this_is(root, browser):
         ("GET", "/%ff", 404),
         ("GET", "/misbehave/nonsense/me", 404),
         ("GET", "/misbehave/slow=abc/me", 404),
+        ("GET", "/misbehave/slow=-1/me", 404),
+        ("GET", "/misbehave/drip=nan/me", 404),
+        ("GET", "/misbehave/coop=a%0d%0ab/", 404),
         ("GET", "/authorize?client_id=%ff%00", 400),
         ("GET", "/authorize?%zz", 400),
         ("GET", "/oauth/authorize?oauth_token=%ff", 400),

@@ -15,8 +15,9 @@ from scconnect_wsgi.sandbox.clients import Client
 from scconnect_wsgi.sandbox.misbehave import Habits
 from scconnect_wsgi.sandbox.oauth1 import OAuth1Server
 from scconnect_wsgi.sandbox.oauth2 import OAuth2Server
-from scconnect_wsgi.sandbox.pages import Pages, message
+from scconnect_wsgi.sandbox.pages import Pages
 from scconnect_wsgi.sandbox.state import Counts, State
+from scconnect_wsgi.sandbox.templates import message
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

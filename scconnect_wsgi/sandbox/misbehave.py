@@ -16,7 +16,7 @@ import gzip
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, unquote
 
 import webob
@@ -56,7 +56,7 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "wrong-token": ("", "OAuth 1.0a: comes back with another oauth_token"),
     "denied-problem": ("", "OAuth 1.0a: a refusal is spelled oauth_problem=user_refused"),
 }
-_NUMBERS = {"slow": float, "drip": float, "status": int, "429": int}
+_NUMBERS: dict[str, Callable[[str], float]] = {"slow": float, "drip": float, "status": int, "429": int}
 
 
 def parse(words: Iterable[str]) -> Habits:
@@ -67,9 +67,10 @@ def parse(words: Iterable[str]) -> Habits:
         if name not in MISBEHAVIOURS:
             raise ValueError(f"No misbehaviour is called {name!r}; there are {', '.join(MISBEHAVIOURS)}.")
         habits[name] = value or MISBEHAVIOURS[name][0]
-        _NUMBERS.get(name, str)(habits[name])  # raises ValueError
-        if any(ord(character) < 32 for character in value):
-            raise ValueError("A value must not hold control characters.")
+        if name in _NUMBERS and not _NUMBERS[name](habits[name]) >= 0:  # raises ValueError where it is no number
+            raise ValueError(f"The value of {name} must not be negative.")
+        if not value.isascii() or not value.isprintable():  # it may become a header
+            raise ValueError("A value must be printable ASCII.")
     if not 200 <= int(habits.get("status", "500")) <= 599:
         raise ValueError("A status lies between 200 and 599.")
     return habits
@@ -94,7 +95,7 @@ def long_token() -> str:
 def before(habits: Habits, request: webob.Request) -> webob.Response | None:
     """Delay a request, and answer in place of the endpoint where a habit says so."""
     if "slow" in habits:
-        time.sleep(min(max(float(habits["slow"]), 0), LONGEST_WAIT))
+        time.sleep(min(float(habits["slow"]), LONGEST_WAIT))
     if "drip" in habits:
         request.environ[DRIP_KEY] = float(habits["drip"])
     for name in ("down", "redirect", "status", "429", *_BODIES):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hmac
 import html
 import secrets
-from pathlib import Path
-from string import Template
 from urllib.parse import urlsplit
 
 import webob
@@ -15,46 +13,10 @@ from scconnect_wsgi.sandbox.misbehave import MISBEHAVIOURS, Habits, bend, with_i
 from scconnect_wsgi.sandbox.oauth1 import OAuth1Server
 from scconnect_wsgi.sandbox.oauth2 import OAuth2Server, RefusedError
 from scconnect_wsgi.sandbox.state import Session, State
+from scconnect_wsgi.sandbox.templates import STYLE, Markup, message, mount_of, page
 
-HERE = Path(__file__).parent
-NAMES = ("layout", "home", "login", "signup", "consent", "message")
-TEMPLATES = {name: Template((HERE / f"{name}.html").read_text(encoding="utf-8")) for name in NAMES}
-STYLE = (HERE / "sandbox.css").read_bytes()
 COOKIE = "sandbox_session"
 LONGEST_NAME = 64  # characters of a username
-# Browsers apply form-action to the whole chain of redirects behind a form, and the last form here leads to
-# the application's own callback and wherever that goes on to.
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
-    "form-action 'self' http: https:"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-
-
-class Markup(str):
-    """A text that is HTML already."""
-
-
-def page(request: webob.Request, name: str, title: str, status: int = 200, **values: str) -> webob.Response:
-    """A template in the layout; every value is escaped unless it is Markup."""
-    escaped = {key: value if isinstance(value, Markup) else html.escape(value) for key, value in values.items()}
-    mount = html.escape(_mount(request))
-    body = TEMPLATES[name].substitute(escaped, mount=mount)
-    text = TEMPLATES["layout"].substitute(title=html.escape(title), body=body, mount=mount)
-    response = webob.Response(text, status=status, content_type="text/html", charset="utf-8")
-    for header, value in HEADERS.items():
-        response.headers[header] = value
-    return response
-
-
-def message(request: webob.Request, status: int, title: str, text: str) -> webob.Response:
-    """A page that says one thing."""
-    return page(request, "message", title, status, heading=title, text=text)
 
 
 class Pages:
@@ -216,18 +178,13 @@ def _same(request: webob.Request, session: Session) -> bool:
     return hmac.compare_digest(session.csrf.encode(), _field(request, "csrf").encode())
 
 
-def _mount(request: webob.Request) -> str:
-    """Where this application is mounted, as it stands in a URL."""
-    return urlsplit(request.application_url).path
-
-
 def _here(request: webob.Request) -> str:
     return str(request.path_qs)
 
 
 def _local(request: webob.Request, path: str) -> str:
     """``path`` if it is one below this application, else its home."""
-    home = f"{_mount(request)}/"
+    home = f"{mount_of(request)}/"
     plain = path.isascii() and path.isprintable() and "\\" not in path and not path.startswith("//")
     return path if plain and path.startswith(home) else home
 

@@ -84,8 +84,8 @@ class Access:
 class Counts(Counter[str]):
     """How often each endpoint was reached; safe to read and to add to from any thread."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *counts: Any) -> None:
+        super().__init__(*counts)
         self._lock = threading.Lock()
 
     def hit(self, name: str) -> None:
