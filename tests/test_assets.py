@@ -503,6 +503,7 @@ def test_a_second_click_focuses_the_popup_that_is_open(context, world):
     page = opened(context, world.page(prepare(endpoint(wait=1))))
     popup = popup_of(page)
     popup.wait_for_selector("#allow")
+    assert page.evaluate("sessionStorage.length") == 0  # the flow's id is in the popup's copy alone
     page.click("#sc-connect")
     page.wait_for_timeout(200)
     assert context.pages == [page, popup]
@@ -510,9 +511,11 @@ def test_a_second_click_focuses_the_popup_that_is_open(context, world):
 
 @browser_test
 def test_a_button_prepared_twice_takes_the_later_options(context, world):
-    page = opened(context, world.page(prepare(endpoint("n=1")) + prepare(endpoint("n=2"))))
+    spy = "var opens = 0, real = open; open = function (u, n, f) { opens += 1; return real(u, n, f); };"
+    page = opened(context, world.page(spy + prepare(endpoint("n=1")) + prepare(endpoint("n=2"))))
     page.click("#sc-connect")
     assert heard(page) == [[["n", "2"]]]
+    assert page.evaluate("opens") == 1
 
 
 @browser_test
