@@ -2,13 +2,22 @@
 
 from scconnect_wsgi.errors import ConnectError
 from scconnect_wsgi.flow import AccessToken
+from scconnect_wsgi.middleware import HAND_OVER, SCConnect
+from scconnect_wsgi.oauth1 import OAuth1
+from scconnect_wsgi.oauth2 import OAuth2
 from scconnect_wsgi.provider import SOUNDCLOUD, SOUNDCLOUD_2009, OAuth1Provider, OAuth2Provider
+from scconnect_wsgi.transport import Transport
 
 __all__ = [
+    "HAND_OVER",
     "SOUNDCLOUD",
     "SOUNDCLOUD_2009",
     "AccessToken",
     "ConnectError",
+    "OAuth1",
     "OAuth1Provider",
+    "OAuth2",
     "OAuth2Provider",
+    "SCConnect",
+    "Transport",
 ]

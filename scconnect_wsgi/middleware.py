@@ -1,0 +1,237 @@
+"""SCConnect wraps a WSGI application and answers the three addresses of "Connect with SoundCloud".
+
+    GET /anything             the wrapped application, untouched
+    GET /oauth/request_token  who asks? -> flow.begin -> to the provider, with a signed cookie
+    GET /oauth/access_token   the cookie -> flow.finish -> store_token -> to close.html, cookie removed
+    GET /sc-connect/...       the browser files, from memory
+
+Which protocol runs is the flow's business alone. Nothing is written to an SCConnect after it is built,
+so one serves any number of threads.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from webob import Request, Response
+
+from scconnect_wsgi.cookies import FlowCookies, Held, user_mark
+from scconnect_wsgi.errors import ConfigurationError, ConnectError, FlowExpired, WrongUser
+from scconnect_wsgi.flow import Flow
+from scconnect_wsgi.guard import Verdict, is_speculative, judge_start
+from scconnect_wsgi.responses import adding, mount, page, redirect
+from scconnect_wsgi.site import OnFailure, Result, Site, StoreToken
+from scconnect_wsgi.static import browser_files
+from scconnect_wsgi.urls import origin, read_query, with_query
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # what a path of ours looks like: the same in PATH_INFO and in a URL
+
+
+class HandOver(enum.Enum):
+    """The type of HAND_OVER."""
+
+    HAND_OVER = "the wrapped application answers itself"
+
+
+HAND_OVER = HandOver.HAND_OVER
+
+
+class SCConnect:
+    """A WSGI application with a working "Connect with SoundCloud" button.
+
+    ``flow`` is an OAuth2 or an OAuth1. ``secret_key`` signs the cookies: a string, or several from
+    oldest to newest. ``store_token(token, request)`` keeps the token and returns the object for the
+    page's callback (a mapping, None, or a webob.Response that is sent as it is); with HAND_OVER the
+    wrapped application is called instead and finds ``scconnect.token`` and ``scconnect.close_url``
+    in its environ. A callable that raises is called once more, then the page gets ``storage_failed``.
+
+    ``base_url`` is the public root of the wrapped application, ``https://host[:port][/prefix]``, or a
+    callable that makes it from the request; it may be left out on a loopback host only.
+    ``cookie_max_age`` is in seconds, at most 900. ``identify(request)`` names the user of the site, and
+    binds a flow to them. ``on_failure(error, request)`` may answer a failure as ``store_token`` answers
+    a success; with HAND_OVER the wrapped application finds ``scconnect.error``. Paths are relative to
+    the mount (SCRIPT_NAME). Raises ConfigurationError for values that cannot work.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        flow: Flow,
+        *,
+        secret_key: str | bytes | Sequence[str | bytes],
+        store_token: StoreToken | Literal[HandOver.HAND_OVER],
+        base_url: str | Callable[[Request], str] | None = None,
+        request_token_path: str = "/oauth/request_token",  # noqa: S107  # a path
+        access_token_path: str = "/oauth/access_token",  # noqa: S107  # a path
+        assets_path: str = "/sc-connect",
+        cookie_max_age: int = 600,
+        identify: Callable[[Request], str | None] | None = None,
+        on_failure: OnFailure | Literal[HandOver.HAND_OVER] | None = None,
+    ) -> None:
+        if store_token is not HAND_OVER and not callable(store_token):
+            raise ConfigurationError("store_token must be a callable, or HAND_OVER.")
+        self._app = app
+        self._flow = flow
+        self._cookies = FlowCookies(secret_key, flow.audience, cookie_max_age)
+        self._site = Site(base_url, identify, None if isinstance(on_failure, HandOver) else on_failure)
+        self._store_token = store_token
+        self._hands_failures_over = on_failure is HAND_OVER
+        self._callback_path = _checked_path(access_token_path, "access_token_path")
+        self._assets_path = _checked_path(assets_path, "assets_path")
+        self._assets_prefix = f"{assets_path}/"
+        self._routes: dict[str, WSGIApplication] = {
+            _checked_path(request_token_path, "request_token_path"): self._start,
+            access_token_path: self._finish,
+            **{f"{assets_path}/{name}": file for name, file in browser_files().items()},
+        }
+        if request_token_path == access_token_path:
+            raise ConfigurationError("request_token_path and access_token_path must differ.")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer what is ours; pass everything else through, untouched."""
+        path = environ.get("PATH_INFO", "")
+        handler = self._routes.get(path)
+        if handler is not None:
+            return handler(environ, start_response)
+        if path.startswith(self._assets_prefix):
+            return self._show(
+                environ, start_response, "404 Not Found", "Not found", "There is nothing at this address."
+            )
+        return self._app(environ, start_response)
+
+    def _start(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The request-token path: begin a flow and send the user to the provider."""
+        answer = self._screen(environ, start_response, "GET, HEAD, POST")
+        if not isinstance(answer, dict):
+            return answer
+        request, root = Request(environ), None
+        try:
+            root = self._site.root(request)
+            verdict = judge_start(environ, origin(root))
+            if verdict is not Verdict.START:
+                return self._question(environ, start_response, verdict)
+            user = user_mark(self._site.user(request))
+            departure = self._flow.begin(root + self._callback_path)
+            header = environ.get("HTTP_COOKIE", "")
+            cookies = self._cookies.issue(header, departure.flow_id, root, user, departure.pending)
+        except ConnectError as error:
+            return self._fail(error, request, start_response, root, [])
+        return redirect(start_response, departure.authorize_url, cookies)
+
+    def _finish(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """The access-token path: exchange what came back, store the token, send the popup home."""
+        answer = self._screen(environ, start_response, "GET, HEAD")
+        if not isinstance(answer, dict):
+            return answer
+        request, root = Request(environ), None
+        cookies: list[str] = []  # what the browser is told from here on, however it ends
+        try:
+            root = self._site.root(request)
+            held = self._held(environ, answer, root, cookies)
+            if held.user != user_mark(self._site.user(request)):
+                raise WrongUser("Another user of this site began this connection. Sign in as they, or start again.")
+            token = self._flow.finish(held.base + self._callback_path, answer, held.pending)
+            if not isinstance(self._store_token, HandOver):
+                result = self._site.store(self._store_token, token, request)
+                return self._go_home(result, request, start_response, root, cookies)
+        except ConnectError as error:
+            return self._fail(error, request, start_response, root, cookies)
+        return self._hand_over(environ, start_response, root, cookies, token=token)
+
+    def _screen(
+        self, environ: WSGIEnvironment, start_response: StartResponse, methods: str
+    ) -> dict[str, str] | Iterable[bytes]:
+        """The query of a request that may have an effect; the answer to one that may not."""
+        method, show = environ["REQUEST_METHOD"], partial(self._show, environ, start_response)
+        if method not in methods.split(", "):
+            message = f"This address takes {methods} and no other method."
+            return show("405 Method Not Allowed", "Not allowed", message, headers=[("Allow", methods)])
+        if method == "HEAD":
+            return show("200 OK", "Connect", "This address is for people who click.")
+        if is_speculative(environ):  # not a 2xx, or the browser would keep it and show it at the real click
+            return show("403 Forbidden", "Not yet", "This page is not fetched ahead of a click.")
+        try:
+            return read_query(environ.get("QUERY_STRING", ""))
+        except ValueError:
+            message = "Its query is damaged. Nothing was changed; you can close this window and try again."
+            return show("400 Bad Request", "This address cannot be read", message)
+
+    def _held(self, environ: WSGIEnvironment, answer: Mapping[str, str], root: str, cookies: list[str]) -> Held:
+        """What the cookie of this answer's flow keeps; ``cookies`` gets the flow's end."""
+        header, flow_id, secure = environ.get("HTTP_COOKIE", ""), self._flow.flow_id(answer), root.startswith("https:")
+        try:
+            held = self._cookies.read(header, flow_id, secure)
+        except FlowExpired:
+            cookies += self._cookies.drop(flow_id, secure)
+            raise
+        cookies += self._cookies.end(header, flow_id, secure)
+        return held
+
+    def _fail(
+        self, error: ConnectError, request: Request, start_response: StartResponse, root: str | None, cookies: list[str]
+    ) -> Iterable[bytes]:
+        """Failures take the same road home as successes."""
+        if self._hands_failures_over:
+            return self._hand_over(request.environ, start_response, root, cookies, error=error)
+        return self._go_home(self._site.failed(error, request), request, start_response, root, cookies)
+
+    def _go_home(
+        self, result: Result, request: Request, start_response: StartResponse, root: str | None, cookies: list[str]
+    ) -> Iterable[bytes]:
+        if isinstance(result, Response):
+            return result(request.environ, adding(start_response, cookies))
+        return redirect(start_response, self._close_url(root or mount(request.environ), result or {}), cookies)
+
+    def _hand_over(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        root: str | None,
+        cookies: list[str],
+        **found: object,
+    ) -> Iterable[bytes]:
+        """Let the wrapped application answer. The query goes: a code or a verifier is nothing for its logs."""
+        environ.update({f"scconnect.{name}": value for name, value in found.items()})
+        environ["scconnect.close_url"] = partial(self._close_url, root or mount(environ))
+        environ["QUERY_STRING"] = ""
+        return self._app(environ, adding(start_response, cookies))
+
+    def _close_url(self, root: str, fields: Mapping[str, Any]) -> str:
+        """The URL of close.html with ``fields`` as its query: a path, so that it cannot leave the origin."""
+        query = {str(name): "" if value is None else str(value) for name, value in fields.items()}
+        return with_query(f"{urlsplit(root).path}{self._assets_path}/close.html", query)
+
+    def _question(self, environ: WSGIEnvironment, start_response: StartResponse, verdict: Verdict) -> Iterable[bytes]:
+        if verdict is Verdict.FORBID:
+            message = "A connection begins with a click on a page of this site, in a window of its own."
+            return self._show(environ, start_response, "403 Forbidden", "Not from here", message)
+        title = "Connect your account?"
+        message = "Another site brought you here. If you want to connect your account with this site, continue."
+        return self._show(environ, start_response, "200 OK", title, message, button="Continue")
+
+    def _show(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        status: str,
+        title: str,
+        message: str,
+        **more: Any,
+    ) -> Iterable[bytes]:
+        assets = self._site.prefix(environ) + self._assets_path
+        body = page(start_response, status, title, message, assets, **more)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+
+def _checked_path(path: str, name: str) -> str:
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise ConfigurationError(f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only.")
+    return path

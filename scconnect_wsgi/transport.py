@@ -1,0 +1,223 @@
+"""How a provider is reached; nothing else in the package talks to one.
+
+One pool of kept-alive connections per process, one TLS context made once (parsing a CA bundle costs
+more than everything else in a flow), one deadline over the whole call, a cap on the answer. No
+redirects, no cookies, no .netrc, and nothing from the environment: neither proxies nor a CA bundle.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from scconnect_wsgi.deadline import POOLS, Progress, one_call
+from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable
+
+ATTEMPTS = 3  # times a call is built anew, as long as not one byte of it has left
+POOL_SIZE = 32  # kept-alive connections per host; more threads than that open one for the call
+MAX_RETRY_AFTER = 86_400  # seconds; what asks for more than a day is not meant for a user who waits
+DEFAULT_HEADERS = {"User-Agent": "scconnect-wsgi", "Accept-Encoding": "identity"}
+
+Failure = ProviderError | ProviderUnavailable
+
+
+class Call(NamedTuple):
+    """One request to a provider, complete and signed."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str = ""
+
+
+class Answer(NamedTuple):
+    """What the provider answered: a status of 2xx or 4xx, and a body of at most ``max_bytes``."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How the provider is reached. Flows of a process share one unless they are given their own.
+
+    ``timeout`` is in seconds and holds for the whole call, however slowly the answer drips (only
+    the look-up of the host's name cannot be interrupted); ``max_bytes`` caps the body of the answer;
+    ``ca_bundle`` is the path of a PEM file (None: certifi's); ``proxy`` is the URL of an HTTP proxy
+    (None: no proxy, whatever the environment says). Raises ConfigurationError for values that cannot
+    work.
+    """
+
+    timeout: float = 10.0
+    max_bytes: int = 65_536
+    ca_bundle: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    _tls: ssl.SSLContext = field(init=False, repr=False, compare=False)
+    _adapters: dict[int, _Adapter] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout <= 300 or self.max_bytes < 1:
+            raise ConfigurationError("timeout must be above 0 and at most 300 seconds, max_bytes at least 1.")
+        if self.proxy is not None:
+            parts = urlsplit(self.proxy)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ConfigurationError("proxy must be a URL: http://host:port.")
+        object.__setattr__(self, "_tls", _tls_context(self.ca_bundle))
+
+    def send(self, build: Callable[[], Call]) -> Answer:
+        """Send what ``build`` makes and return the answer.
+
+        ``build`` is called again for another try, so that a nonce is never used twice; there is
+        another try only where no byte has left. Raises ProviderUnavailable (no answer in time, no
+        connection, 429, 5xx) or ProviderError (a redirect, an answer that is longer than
+        ``max_bytes``, cut short, compressed, or not HTTP).
+        """
+        with one_call(self.timeout) as progress:
+            for attempt in range(1, ATTEMPTS + 1):
+                outcome = self._attempt(build(), progress)
+                if isinstance(outcome, Answer):
+                    return outcome
+                if progress.sent or progress.expired or attempt == ATTEMPTS:
+                    raise outcome
+        raise AssertionError("the loop ends with an answer or a failure")
+
+    def _attempt(self, call: Call, progress: Progress) -> Answer | Failure:
+        """One try. A failure is returned, not raised: what requests raised holds the request and its secrets."""
+        request = requests.PreparedRequest()
+        try:
+            request.prepare(call.method, call.url, {**DEFAULT_HEADERS, **call.headers}, data=call.body)
+            response = self._adapter().send(request, stream=True, timeout=progress.left(), proxies=self._proxies())
+            try:
+                return self._read(response)
+            finally:
+                response.close()
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            return _explain(error, urlsplit(call.url).hostname)
+
+    def _proxies(self) -> dict[str, str] | None:
+        return {"http": self.proxy, "https": self.proxy} if self.proxy else None
+
+    def _adapter(self) -> _Adapter:
+        """This process's pool: after a fork the child makes its own and lets go of its parent's."""
+        pid = os.getpid()
+        adapter = self._adapters.get(pid)
+        if adapter is None:
+            self._adapters.clear()
+            adapter = self._adapters.setdefault(pid, _Adapter(self._tls))  # no lock: a fork could copy it locked
+        return adapter
+
+    def _read(self, response: requests.Response) -> Answer | Failure:
+        status, headers = response.status_code, response.headers
+        if status == 429 or status >= 500:
+            return ProviderUnavailable(
+                f"The provider is overloaded or out of order (status {status}). Try again later.",
+                retry_after=_seconds(headers.get("Retry-After", "")),
+            )
+        if status < 200 or 300 <= status < 400:
+            return ProviderError(
+                f"The provider answered with a redirect (status {status}), which is never followed. "
+                "Check the provider's addresses: http against https, the host, a trailing slash."
+            )
+        if headers.get("Content-Encoding", "identity").lower() != "identity":
+            return ProviderError("The provider compressed its answer though it was asked not to.")
+        body = b""
+        while chunk := response.raw.read(self.max_bytes + 1 - len(body), decode_content=False):
+            body += chunk
+            if len(body) > self.max_bytes:
+                return ProviderError(f"The provider's answer is longer than {self.max_bytes} bytes.")
+        if "Transfer-Encoding" not in headers and headers.get("Content-Length", str(len(body))) != str(len(body)):
+            return ProviderError("The provider's answer is not as long as it says.")
+        return Answer(status, headers.get("Content-Type", ""), body)
+
+
+@cache
+def shared_transport() -> Transport:
+    """The transport of every flow that was not given one."""
+    return Transport()
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter with our connections and our TLS context.
+
+    A context alone changes nothing: requests also hands urllib3 the path of a CA bundle, which is
+    then parsed again for each connection. The three overrides below keep that path away.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__(pool_maxsize=POOL_SIZE)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, proxy_ssl_context=self._tls, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        parts = urlsplit(request.url)
+        return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}, {}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Nothing to set: the context verifies the certificate and the host name."""
+
+
+def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_bundle or certifi.where())
+    except OSError:  # ssl.SSLError is one
+        raise ConfigurationError("ca_bundle cannot be read as a file of PEM certificates.") from None
+
+
+def _explain(error: BaseException, host: str | None) -> Failure:
+    """A sentence for what went wrong, from the kinds of the errors alone: their texts may hold secrets."""
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return ProviderUnavailable(
+            f"The certificate of {host} was not accepted. Likely causes: another host answered, this machine's clock "
+            "is wrong, or the authority is a private one, whose PEM file Transport(ca_bundle=...) takes."
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return ProviderUnavailable(f"The name {host} cannot be resolved. Check the provider's address.")
+    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in causes):
+        return ProviderUnavailable(f"{host} did not answer in time. Try again later.")
+    if any(isinstance(cause, (OSError, urllib3.exceptions.HTTPError)) for cause in causes[1:]):
+        return ProviderUnavailable(f"{host} refused the connection, or broke it before its answer was complete.")
+    return ProviderError(f"The request to {host}, or its answer, is not valid HTTP.")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was made from; requests and urllib3 keep that in ``args`` or ``reason``."""
+    seen: list[object] = [error]
+    for cause in seen:
+        if isinstance(cause, BaseException):
+            yield cause
+            wrapped = [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+            seen += [other for other in wrapped if not any(other is known for known in seen)]
+
+
+def _seconds(retry_after: str) -> int | None:
+    """Retry-After (RFC 9110 section 10.2.3) in seconds, whether it came as a number or as a date."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(int(retry_after[:9]), MAX_RETRY_AFTER)
+    try:
+        wait = parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(round(wait), 0), MAX_RETRY_AFTER)
