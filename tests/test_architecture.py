@@ -26,15 +26,18 @@ CORE = {
     "oauth2": {"errors", "flow", "provider", "transport", "urls"},
     "cookies": {"errors", "flow", "urls"},
     "guard": {"errors", "flow", "urls"},
-    "static": {"errors", "flow", "urls"},
-    "middleware": {"cookies", "errors", "flow", "guard", "static", "urls"},
+    "static": set(),
+    "responses": {"static"},
+    "site": {"errors", "flow", "responses", "urls"},
+    "middleware": {"cookies", "errors", "flow", "guard", "responses", "site", "static", "urls"},
 }
 ALLOWED = {
     **CORE,
     "__init__": set(CORE),
     "assets": set(),
     "sandbox": {"errors", "provider", "sandbox", "urls"},
-    "cli": {"__init__", "sandbox", *CORE},
+    "demo": {"__init__", "demo", "sandbox", *CORE},
+    "cli": {"__init__", "demo", "sandbox", *CORE},
     "__main__": {"cli"},
 }
 # What comes from outside and is kept to a few rooms.
@@ -42,10 +45,10 @@ OUTSIDE = {
     "requests": {"transport"},
     "urllib3": {"deadline", "transport"},
     "certifi": {"transport"},
-    "webob": {"cookies", "guard", "middleware", "sandbox", "static"},
+    "webob": {"cookies", "demo", "middleware", "sandbox", "site"},
 }
 NOT_BY_IMPORTING_THE_PACKAGE = {
-    *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.sandbox"),
+    *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.demo", "scconnect_wsgi.sandbox"),
     *("scconnect_wsgi.session", "scconnect_wsgi.stores"),
     *("cryptography", "jwt", "sqlite3", "wsgiref"),
 }

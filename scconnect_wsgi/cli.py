@@ -1,0 +1,193 @@
+"""The command line: ``scconnect demo``, ``sandbox``, ``check`` and ``secret``.
+
+Each command imports what it needs when it is called: asking for a secret starts no server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from scconnect_wsgi.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.sandbox import Server
+
+CALLBACK_PATH = "/oauth/access_token"  # SCConnect's default access_token_path
+SECRET_LENGTH = 32  # characters; what token_urlsafe makes of 24 bytes, more than anyone guesses
+SECRET_VARIETY = 8  # different characters; a random key of that length has three times as many
+LOGINS = "joe (password joe) or ann (password ann)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0 if all went well, 1 if not; 2 is for a mistyped command."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except OSError as error:
+        print(_why(error, getattr(chosen, "port", None)), file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scconnect", description='"Connect with SoundCloud" for WSGI applications.')
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="the whole thing on this machine, no account needed")
+    demo.add_argument("--port", type=_port, default=8000, help="of the demo site; 0 takes a free one (default: 8000)")
+    demo.add_argument("--protocol", choices=("oauth2", "oauth1"), help="show one (default: both side by side)")
+    demo.set_defaults(run=_demo)
+
+    sandbox = commands.add_parser("sandbox", help="the local SoundCloud alone, for your own tests")
+    sandbox.add_argument("--port", type=_port, default=8001, help="0 takes a free one (default: 8001)")
+    sandbox.set_defaults(run=_sandbox)
+
+    check = commands.add_parser("check", help="say what is wrong with the SCCONNECT_* environment variables")
+    check.set_defaults(run=lambda chosen: _check(os.environ))
+
+    secret = commands.add_parser("secret", help="print a new secret key")
+    secret.set_defaults(run=_secret)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _why(error: OSError, port: int | None) -> str:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken. Choose another one with --port, or --port 0 for any that is free."
+    return f"This could not be started: {error.strerror or 'the system refused'}."
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from scconnect_wsgi.demo import start
+
+    stop = _stopped_by_signals()
+    with start(chosen.port, [chosen.protocol] if chosen.protocol else ["oauth2", "oauth1"]) as demo:
+        _say(
+            f"Open {demo.url}",
+            f"Log in as {LOGINS}, or sign up there.",
+            f"The sandbox that plays SoundCloud: {demo.sandbox_url}",
+            f"Tokens are kept in {demo.token_file}",
+            "Ctrl-C ends the demo.",
+        )
+        stop.wait()
+    _say("Stopped.")
+    return 0
+
+
+def _sandbox(chosen: argparse.Namespace) -> int:
+    from scconnect_wsgi.sandbox import Sandbox, serve
+
+    stop = _stopped_by_signals()
+    with serve(Sandbox(), chosen.port) as server:
+        _say(*_sandbox_lines(server))
+        stop.wait()
+    _say("Stopped.")
+    return 0
+
+
+def _sandbox_lines(server: Server) -> list[str]:
+    root = server.url
+    return [
+        f"The sandbox answers at {root}",
+        f"Log in as {LOGINS}, or sign up there.",
+        "",
+        'client_id = consumer_key = "sandbox-client"',
+        'client_secret = consumer_secret = "sandbox-secret"',
+        "OAuth 2.1:",
+        f'    OAuth2Provider("{root}/authorize", "{root}/oauth/token",',
+        f'                   api_url="{root}", sign_out_url="{root}/sign-out")',
+        "OAuth 1.0a:",
+        f'    OAuth1Provider("{root}/oauth/request_token", "{root}/oauth/authorize",',
+        f'                   "{root}/oauth/access_token", api_url="{root}")',
+        "",
+        "Every callback on localhost, 127.0.0.1 and [::1] is registered. Ctrl-C ends the sandbox.",
+    ]
+
+
+def _secret(chosen: argparse.Namespace) -> int:
+    import secrets
+
+    print(secrets.token_urlsafe(32))
+    return 0
+
+
+def _check(environ: Mapping[str, str]) -> int:
+    complaints = [*_protocol_complaints(environ), *_key_complaints(environ)]
+    root = ""
+    try:
+        root = _root(environ)
+    except ConfigurationError as error:
+        complaints.append(error.message)
+    if complaints:
+        print(*complaints, sep="\n")
+        return 1
+    protocol = environ.get("SCCONNECT_PROTOCOL") or "oauth2"
+    print(f"The settings for {'OAuth 2.1' if protocol == 'oauth2' else 'OAuth 1.0a'} are fine.")
+    print(f"Register this callback URL with the provider, to the byte: {root}{CALLBACK_PATH}")
+    if protocol == "oauth1":
+        print("SoundCloud itself has retired OAuth 1.0a: give OAuth1 the OAuth1Provider you connect to.")
+    return 0
+
+
+def _protocol_complaints(environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with the application's credentials; never the credentials themselves."""
+    complaints = []
+    if environ.get("SCCONNECT_PROTOCOL") not in (None, "", "oauth2", "oauth1"):
+        complaints.append("SCCONNECT_PROTOCOL must be oauth2 or oauth1.")
+    for name in ("SCCONNECT_CLIENT_ID", "SCCONNECT_CLIENT_SECRET"):
+        value = environ.get(name, "")
+        if not value:
+            complaints.append(f"{name} is not set: the provider shows it on the page of your application.")
+        elif value != value.strip():
+            complaints.append(f"{name} begins or ends with a space or a line break.")
+        elif not (value.isascii() and value.isprintable()):
+            complaints.append(f"{name} holds characters that are not printable ASCII.")
+    return complaints
+
+
+def _key_complaints(environ: Mapping[str, str]) -> list[str]:
+    key = environ.get("SCCONNECT_SECRET_KEY", "")
+    if not key:
+        return ["SCCONNECT_SECRET_KEY is not set: `scconnect secret` makes one."]
+    if len(key) < SECRET_LENGTH:
+        return [
+            f"SCCONNECT_SECRET_KEY is shorter than {SECRET_LENGTH} characters: `scconnect secret` makes a good one."
+        ]
+    if len(set(key)) < SECRET_VARIETY:
+        return ["SCCONNECT_SECRET_KEY can be guessed: `scconnect secret` makes a good one."]
+    if key == environ.get("SCCONNECT_CLIENT_SECRET"):
+        return ["SCCONNECT_SECRET_KEY must not be the client secret, which the provider knows too."]
+    return []
+
+
+def _root(environ: Mapping[str, str]) -> str:
+    from scconnect_wsgi.urls import checked_root
+
+    url = environ.get("SCCONNECT_BASE_URL", "")
+    if not url:
+        raise ConfigurationError("SCCONNECT_BASE_URL is not set: the public address of your site, https://app.example.")
+    return checked_root(url, "SCCONNECT_BASE_URL")
+
+
+def _stopped_by_signals() -> threading.Event:
+    """An event that Ctrl-C or SIGTERM sets: the servers are then stopped in order, without a traceback."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.set())
+    return stop
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)  # flushed: whoever reads it through a pipe waits for it

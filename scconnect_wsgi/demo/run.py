@@ -1,0 +1,85 @@
+"""Putting the demo together: the sandbox, the site, and an SCConnect around it for each protocol."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scconnect_wsgi import OAuth1, OAuth2, SCConnect
+from scconnect_wsgi.demo.account import Api, Sign, with_oauth1, with_oauth2
+from scconnect_wsgi.demo.site import Connection, Site, browser_of
+from scconnect_wsgi.demo.tokens import Tokens
+from scconnect_wsgi.flow import Flow
+from scconnect_wsgi.sandbox import Sandbox, Server, serve
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+HOST = "127.0.0.1"  # what the site listens on; it is visited as localhost, so that the sandbox is another site
+CLIENT = ("sandbox-client", "sandbox-secret")
+ROOTS = {"oauth2": "/oauth", "oauth1": "/oauth1"}  # below which each answers when both are shown
+NOTES = {
+    "oauth2": "What SoundCloud asks for today: an authorization code, with PKCE.",
+    "oauth1": "What the specification of 2009 describes, and other providers still speak.",
+}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running demo: what to open, who plays SoundCloud, and where the tokens are."""
+
+    url: str
+    sandbox_url: str
+    token_file: Path
+
+
+@contextmanager
+def start(port: int, protocols: Sequence[str], folder: Path | None = None) -> Iterator[Demo]:
+    """Run the demo until the block ends. Raises OSError if the port is taken; 0 takes a free one."""
+    server = Server(_not_yet, HOST, port)  # bound first: the addresses of everything else follow from its port
+    url = f"http://localhost:{server.port}"
+    roots = ROOTS if len(protocols) > 1 else {protocols[0]: "/oauth"}
+    sandbox = Sandbox(redirect_uris=[f"{url}{roots[name]}/access_token" for name in protocols])
+    tokens = Tokens(folder or Path.cwd())
+    with serve(sandbox) as soundcloud:
+        connections = [_connection(name, roots[name], sandbox, soundcloud.url) for name in protocols]
+        server.app = _wrapped(Site(connections, tokens, url, soundcloud.url), connections, url)
+        with server.start():
+            yield Demo(f"{url}/", f"{soundcloud.url}/", tokens.path)
+
+
+def _not_yet(environ: object, start_response: object) -> list[bytes]:
+    raise RuntimeError("The server was started before its application was made.")
+
+
+def _connection(name: str, root: str, sandbox: Sandbox, sandbox_url: str) -> Connection:
+    """One of the two protocols: its flow, and how calls of the API are made with its tokens."""
+    flow: Flow
+    sign: Sign
+    if name == "oauth2":
+        flow, sign = OAuth2(*CLIENT, provider=sandbox.oauth2_provider(sandbox_url)), with_oauth2
+    else:
+        flow, sign = OAuth1(*CLIENT, provider=sandbox.oauth1_provider(sandbox_url)), with_oauth1(*CLIENT)
+    return Connection(name, flow, NOTES[name], f"{root}/request_token", f"{root}/access_token", Api(sandbox_url, sign))
+
+
+def _wrapped(site: Site, connections: Sequence[Connection], url: str) -> WSGIApplication:
+    """The site, inside one SCConnect for each connection."""
+    app: WSGIApplication = site
+    secret_key = secrets.token_urlsafe(32)  # a cookie is salted by its flow: two instances may share a key
+    for connection in connections:
+        app = SCConnect(
+            app,
+            connection.flow,
+            secret_key=secret_key,
+            store_token=site.store_token_of(connection),
+            base_url=url,
+            request_token_path=connection.start,
+            access_token_path=connection.callback,
+            identify=browser_of,
+        )
+    return app
