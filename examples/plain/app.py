@@ -17,8 +17,8 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 HTML = b"""<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 <script src="/sc-connect/sc-connect.js"></script>
 <a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.png" alt="Connect with SoundCloud"></a>
-<script>SC.Connect.prepareButton(document.getElementById('sc-connect'), {callback: (answer) =>
-  document.body.append(JSON.stringify(answer))});</script>
+<script>const callback = (fields) => document.body.append(JSON.stringify(fields)); // {"oauth_token_id": "1"}
+SC.Connect.prepareButton(document.getElementById('sc-connect'), {callback});</script>
 """
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
 BASE_URL = f"http://localhost:{PORT}"
