@@ -97,15 +97,23 @@ class SCConnect:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer what is ours; pass everything else through, untouched."""
-        path = environ.get("PATH_INFO", "")
-        handler = self._routes.get(path)
-        if handler is not None:
-            return handler(environ, start_response)
-        if path.startswith(self._assets_prefix):
-            return self._show(
-                environ, start_response, "404 Not Found", "Not found", "There is nothing at this address."
-            )
+        try:
+            path = environ["PATH_INFO"]
+        except KeyError:  # PEP 3333 lets a server leave an empty one out
+            path = ""
+        # Operators, no calls: this line is all that the site's other pages pay.
+        if path in self._routes or self._assets_prefix in path:
+            return self._ours(path)(environ, start_response)
         return self._app(environ, start_response)
+
+    def _ours(self, path: str) -> WSGIApplication:
+        """What answers a path that is ours, or that only holds ``assets_path`` further in."""
+        if path in self._routes:
+            return self._routes[path]
+        return self._missing if path.startswith(self._assets_prefix) else self._app
+
+    def _missing(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self._show(environ, start_response, "404 Not Found", "Not found", "There is nothing at this address.")
 
     def _start(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The request-token path: begin a flow and send the user to the provider."""
