@@ -101,7 +101,8 @@ class _TimedSocket:
 class _Timed(HTTPConnection):
     """What our two kinds of connection add to urllib3's."""
 
-    _used = 0.0
+    _used = 0.0  # when the last part of a request was sent, by time.monotonic()
+    _fresh = False  # connected for this call; readable all the same, as TLS 1.3 sends session tickets unasked
 
     def _new_conn(self) -> socket.socket:
         """Connect to one of the host's addresses; all of them together get what is left of the call."""
@@ -120,6 +121,7 @@ class _Timed(HTTPConnection):
         super().connect()
         self.sock = _TimedSocket(self.sock)
         self._used = time.monotonic()
+        self._fresh = True
 
     @property
     def is_connected(self) -> bool:
@@ -133,9 +135,10 @@ class _Timed(HTTPConnection):
         provider closed a kept-alive connection. Raises ConnectionResetError, on which the transport
         signs anew and opens another connection.
         """
-        if self.sock is not None and not _current.get().sent and not self.is_connected:
+        if self.sock is not None and not (self._fresh or _current.get().sent or self.is_connected):
             raise ConnectionResetError("the other side closed the connection while it rested")
         self._used = time.monotonic()
+        self._fresh = False
         super().send(data)
 
 
