@@ -416,7 +416,7 @@ def test_a_person_denies_then_allows_then_disconnects(demo, page, protocol):
     assert page.locator(f"{card} .tracks li").all_inner_texts() == PRIVATE
     assert page.inner_text(f"{card} .full-name") == "Joe Sample"
     assert '"username": "joe"' in page.inner_text(f"{card} pre")
-    page.wait_for_function(f"document.querySelector('{card} .avatar').naturalWidth > 0")
+    assert page.locator(f"{card} .avatar").evaluate("picture => picture.decode().then(() => picture.naturalWidth > 0)")
 
     page.reload()
     page.click(f"{card} .disconnect")
