@@ -7,10 +7,11 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
@@ -39,10 +40,11 @@ def environment(**settings):
     return {**kept, "PYTHONPATH": str(pathlib.Path(scconnect_wsgi.__file__).parent.parent), **settings}
 
 
-def run(*words, **settings):
+def run(*words, folder=None, **settings):
     """A command that ends by itself."""
     command = [sys.executable, "-m", "scconnect_wsgi", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment(**settings))
+    options = {"capture_output": True, "text": True, "timeout": 30}
+    return subprocess.run(command, cwd=folder, env=environment(**settings), **options)
 
 
 class Running:
@@ -170,6 +172,8 @@ def test_an_account_is_its_own_browsers(demo, person, protocol):
     stranger = Person(demo.url)
     assert stranger.get(path).status_code == 404
     assert requests.get(demo.url + path, timeout=10).status_code == 404
+    stranger.post(path.replace("account", "disconnect"), Origin=demo.url)
+    assert person.get(path).status_code == 200
     stranger.session.close()
 
 
@@ -254,6 +258,39 @@ def test_without_a_folder_to_write_to_the_tokens_are_kept_elsewhere(tmp_path):
         assert path.stat().st_mode & 0o777 == 0o600
         demo.stop()
     shutil.rmtree(path.parent)
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    (tmp_path / "demo.sqlite3").write_text("a letter, long enough not to be taken for an empty database\n" * 20)
+    done = run("demo", "--port", "0", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is no database, or in use; move it away" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "demo.sqlite3").read_text().startswith("a letter")
+
+
+def test_tokens_of_an_earlier_run_are_forgotten(tmp_path):
+    for _ in range(2):
+        with scconnect(tmp_path, "demo", "--port", "0") as demo:
+            person = Person(demo.url)
+            with closing(sqlite3.connect(tmp_path / "demo.sqlite3")) as db:
+                assert db.execute("SELECT count(*) FROM scconnect_demo").fetchone() == (0,)
+            person.connect("/oauth")
+            person.session.close()
+            demo.stop()
+
+
+def test_a_callback_in_another_browser_is_refused(demo, person):
+    """The flow is bound to the browser that began it, even where its cookie was carried over."""
+    stranger = Person(demo.url)
+    own = stranger.session.cookies["scconnect_demo"]
+    answer = person.get("/oauth/request_token", **CLICK)
+    stranger.session.cookies.update(person.session.cookies)
+    stranger.session.cookies.set("scconnect_demo", own, domain="localhost.local", path="/")
+    state = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))["state"]
+    home = stranger.get(f"/oauth/access_token?code=made-up&state={state}", **CLICK)
+    assert dict(parse_qsl(urlsplit(home.headers["Location"]).query))["error"] == "wrong_user"
+    stranger.session.close()
 
 
 # The other commands

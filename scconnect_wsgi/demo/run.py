@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,13 +43,15 @@ def start(port: int, protocols: Sequence[str], folder: Path | None = None) -> It
     server = Server(_not_yet, HOST, port)  # bound first: the addresses of everything else follow from its port
     url = f"http://localhost:{server.port}"
     roots = ROOTS if len(protocols) > 1 else {protocols[0]: "/oauth"}
-    sandbox = Sandbox(redirect_uris=[f"{url}{roots[name]}/access_token" for name in protocols])
-    tokens = Tokens(folder or Path.cwd())
-    with serve(sandbox) as soundcloud:
+    with ExitStack() as stack:
+        stack.callback(server.server_close)  # it holds the port before it is started, too
+        tokens = Tokens(folder or Path.cwd())
+        sandbox = Sandbox(redirect_uris=[f"{url}{roots[name]}/access_token" for name in protocols])
+        soundcloud = stack.enter_context(serve(sandbox))
         connections = [_connection(name, roots[name], sandbox, soundcloud.url) for name in protocols]
         server.app = _wrapped(Site(connections, tokens, url, soundcloud.url), connections, url)
-        with server.start():
-            yield Demo(f"{url}/", f"{soundcloud.url}/", tokens.path)
+        stack.enter_context(server.start())
+        yield Demo(f"{url}/", f"{soundcloud.url}/", tokens.path)
 
 
 def _not_yet(environ: object, start_response: object) -> list[bytes]:
