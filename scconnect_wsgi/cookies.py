@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ MAX_FLOWS = 5  # under way in one browser at once; the oldest of more is dropped
 MAX_AGE = 15 * 60  # seconds; the most a site may allow (RFC 9700: short-lived)
 CLOCK_SKEW = 60  # seconds that the clock of another host may be ahead
 MAX_BYTES = 4096  # of name and value together: what browsers keep (RFC 6265bis section 5.6)
+LONG = 1024  # bytes; what is longer is compressed: some providers' tokens alone have 1,500 characters
 PREFIX = "scconnect-"
 FINISHED = "scconnect-finished"  # the flows that ended lately, so that a reload is told from a flow that expired
 
@@ -63,7 +65,7 @@ class FlowCookies:
         """
         secure = base.startswith("https:")
         held = Held(time.time_ns() // 1000, base, user, pending)
-        value = self._signer.sign(base64_encode(json.dumps(held, separators=(",", ":")))).decode("ascii")
+        value = self._signer.sign(base64_encode(_pack(held))).decode("ascii")
         name = _flow_name(flow_id)
         if len(_wire_name(name, secure)) + len(value) >= MAX_BYTES:
             raise ProviderError("The provider's request token is too long to be kept in a cookie.")
@@ -121,8 +123,8 @@ class FlowCookies:
 
     def _verify(self, value: str) -> Held | None:
         try:
-            return Held(*json.loads(base64_decode(self._signer.unsign(value))))
-        except (BadData, ValueError, TypeError):  # not ours, or of another version of this package
+            return _unpack(base64_decode(self._signer.unsign(value)))
+        except (BadData, ValueError, TypeError, zlib.error):  # not ours, or of another version of this package
             return None
 
     def _age(self, held: Held) -> float:
@@ -147,6 +149,17 @@ class FlowCookies:
 def user_mark(user: str | None) -> str:
     """A user's name as the cookie keeps it: of one length, and not the name itself. Empty for None."""
     return "" if user is None else hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _pack(held: Held) -> bytes:
+    """JSON, compressed where it is long: a zlib stream never begins with the bracket that JSON begins with."""
+    data = json.dumps(held, separators=(",", ":")).encode("ascii")
+    return data if len(data) <= LONG else zlib.compress(data, 9)
+
+
+def _unpack(data: bytes) -> Held:
+    """What was packed. Only for signed data: a stranger's could be a bomb."""
+    return Held(*json.loads(data if data.startswith(b"[") else zlib.decompress(data)))
 
 
 def _flow_name(flow_id: str) -> str:
