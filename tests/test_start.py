@@ -213,8 +213,22 @@ def test_threat_06_on_a_loopback_host_no_other_header_is_believed(site, browser,
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "localhost.evil.example", "evil@localhost", "localhost:8000@evil", "127.0.0.1.evil", "127.0.0.2"]
-    + ["localhost:80:80", "localhost/", "localhost:", "localhost:٨٠", "", "[::2]", "localhost evil", "localhost\n"],
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "evil@localhost",
+        "localhost:8000@evil",
+        "127.0.0.1.evil",
+        "127.0.0.2",
+        "localhost:80:80",
+        "localhost/",
+        "localhost:",
+        "localhost:٨٠",
+        "",
+        "[::2]",
+        "localhost evil",
+        "localhost\n",
+    ],
 )
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_threat_06_without_base_url_only_a_loopback_host_is_believed(provider, protocol, host):
