@@ -117,6 +117,16 @@ class _Timed(HTTPConnection):
             raise failure
         raise NewConnectionError(self, "no address of the host accepts a connection")
 
+    def _tunnel(self) -> None:
+        """Ask a proxy for a way through, within the deadline; nothing of the request itself leaves here."""
+        progress, sock = _current.get(), self.sock
+        self.sock, self._fresh = _TimedSocket(sock), True
+        try:
+            super()._tunnel()
+        finally:
+            progress.sent = False
+        sock.settimeout(progress.left())  # for the TLS handshake that follows
+
     def connect(self) -> None:
         super().connect()
         self.sock = _TimedSocket(self.sock)

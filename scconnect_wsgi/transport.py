@@ -195,7 +195,9 @@ def _explain(error: BaseException, host: str | None) -> Failure:
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return ProviderUnavailable(f"The name {host} cannot be resolved. Check the provider's address.")
-    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in causes):
+    # urllib3 calls a refused connection a kind of timeout
+    late = [cause for cause in causes if not isinstance(cause, urllib3.exceptions.NewConnectionError)]
+    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in late):
         return ProviderUnavailable(f"{host} did not answer in time. Try again later.")
     if any(isinstance(cause, (OSError, urllib3.exceptions.HTTPError)) for cause in causes[1:]):
         return ProviderUnavailable(f"{host} refused the connection, or broke it before its answer was complete.")
