@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urljoin, urlsplit
 from wsgiref.validate import validator
 
 import requests
+from canary import met, met_cookie
 
 from scconnect_wsgi import OAuth1, OAuth2, SCConnect, Transport
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -51,6 +53,7 @@ class Store:
 
     def __call__(self, token, request):
         self.tokens.append(token)
+        met(token.token, token.token_secret, token.refresh_token)
         return self.result
 
 
@@ -95,10 +98,17 @@ class Browser:
         self.session.close()
 
     def get(self, url, **headers):
-        return self.session.get(url, headers=headers or CLICK, allow_redirects=False, timeout=30)
+        return self._sent("GET", url, headers)
 
     def post(self, url, data, **headers):
-        return self.session.post(url, data=data, headers=headers or CLICK, allow_redirects=False, timeout=30)
+        return self._sent("POST", url, headers, data)
+
+    def _sent(self, method, url, headers, data=None):
+        headers = headers or CLICK
+        answer = self.session.request(method, url, data=data, headers=headers, allow_redirects=False, timeout=30)
+        for value in re.findall(r"scconnect-[0-9a-f]{24}=([^;]+)", answer.headers.get("Set-Cookie", "")):
+            met_cookie(value)
+        return answer
 
     def click(self, site):
         """Press the button: the address of the provider's page."""
@@ -166,3 +176,33 @@ def landed(answer):
 def quick_transport(**options):
     """A transport that gives up soon."""
     return Transport(**{"timeout": 1.0, **options})
+
+
+# A real browser, driven by Playwright
+
+
+def opened(context, url):
+    page = context.new_page()
+    page.goto(url)
+    return page
+
+
+def popup_of(page, selector="#sc-connect"):
+    with page.expect_popup() as popup:
+        page.click(selector)
+    return popup.value
+
+
+def heard(page, count=1, name="heard"):
+    """What the page's callback was given, once it was given `count` objects and then nothing more for a while."""
+    page.wait_for_function(f"{name}.length >= {count}")
+    page.wait_for_timeout(100)
+    return page.evaluate(f"{name}.map(fields => [...Object.entries(fields)])")
+
+
+def closed(popup):
+    """True as soon as the popup is closed, False if it is still there after two seconds."""
+    deadline = time.monotonic() + 2
+    while not popup.is_closed() and time.monotonic() < deadline:
+        popup.context.pages[0].wait_for_timeout(20)
+    return popup.is_closed()

@@ -4,17 +4,16 @@ import gzip
 import html.parser
 import pathlib
 import re
-import shutil
 import string
 import struct
 import threading
-import time
 import urllib.parse
 import wsgiref.simple_server
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 
 import pytest
+from helpers import closed, heard, opened, popup_of
 
 from scconnect_wsgi import errors
 
@@ -222,63 +221,8 @@ def world():
         yield made
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-            ignore_default_args=["--disable-popup-blocking"],
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def context(chromium):
-    """A fresh profile, in which no page may raise an error or break its own content security policy."""
-    context = chromium.new_context()
-    context.set_default_timeout(5000)
-    complaints = []
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on("console", lambda message: "Security Policy" in message.text and complaints.append(message.text))
-    context.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    yield context
-    context.close()
-    assert complaints == []
-
-
-def opened(context, url):
-    page = context.new_page()
-    page.goto(url)
-    return page
-
-
-def popup_of(page, selector="#sc-connect"):
-    with page.expect_popup() as popup:
-        page.click(selector)
-    return popup.value
-
-
-def heard(page, count=1, name="heard"):
-    """What the page's callback was given, once it was given `count` objects and then nothing more for a while."""
-    page.wait_for_function(f"{name}.length >= {count}")
-    page.wait_for_timeout(100)
-    return page.evaluate(f"{name}.map(fields => [...Object.entries(fields)])")
-
-
 def pairs(fields):
     return [list(pair) for pair in fields.items()]
-
-
-def closed(popup):
-    """True as soon as the popup is closed, False if it is still there after two seconds."""
-    deadline = time.monotonic() + 2
-    while not popup.is_closed() and time.monotonic() < deadline:
-        popup.context.pages[0].wait_for_timeout(20)
-    return popup.is_closed()
 
 
 browser_test = pytest.mark.browser

@@ -1,0 +1,103 @@
+"""What all tests share: a browser, the sandbox as a process of its own, and the canary for leaked secrets."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import canary
+import pytest
+import requests
+from helpers import CLIENT, KEY
+
+from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
+
+OUTPUT = pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium, its popup blocker on. A machine without one fails: these tests are not optional."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    assert program, f"The browser tests need one of {', '.join(names)} on the PATH: apt-get install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+            ignore_default_args=["--disable-popup-blocking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(chromium):
+    """A fresh profile, in which no page may raise an error or break its own content security policy."""
+    context = chromium.new_context()
+    context.set_default_timeout(5000)
+    complaints = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("console", lambda message: "Security Policy" in message.text and complaints.append(message.text))
+    context.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    yield context
+    context.close()
+    assert complaints == []
+
+
+class SandboxProcess:
+    """The sandbox in another process, as a provider is."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def counts(self):
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(f"{self.url}/sandbox/counts", timeout=10).json()
+
+
+@pytest.fixture(scope="session")
+def sandbox_process():
+    command = [sys.executable, "-m", "scconnect_wsgi", "sandbox", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield SandboxProcess(process.stdout.readline().split()[-1])
+        finally:
+            process.terminate()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    item.stash[OUTPUT] = report.capstdout + report.capstderr
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_the_sandbox_hands_out():
+    """Whatever a sandbox of this process remembers is told to the canary on the way, and nothing is changed."""
+    real = State.remember
+
+    def remember(state, store, key, value):
+        if isinstance(value, (Access, Code, Grant, RequestToken)):
+            canary.met(key, value)
+        return real(state, store, key, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(State, "remember", remember)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_written_anywhere(request):
+    """Threat 32, around every test: no secret in a log at any level, nor on stdout or stderr."""
+    canary.forget()
+    with canary.Listener() as listener:
+        yield
+    secrets = canary.secrets_met() | {CLIENT[1], KEY}
+    assert listener.leaks(secrets) == []
+    assert [secret for secret in secrets if secret in request.node.stash.get(OUTPUT, "")] == []
