@@ -23,6 +23,7 @@ CLOSE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_OF_THE_BODY = ("Content-Type", "Content-Encoding")  # not in a 304, which has none: wsgiref.validate insists
 _FRESH = "no-cache"  # kept, but asked for again each time: script and page must be of one version
 _KEEP = "public, max-age=3600"  # seconds; pictures may lag behind an upgrade
 FILES = {
@@ -69,7 +70,8 @@ class BrowserFile:
 
     @staticmethod
     def _prepare(body: bytes, headers: Headers) -> tuple[Headers, Headers, bytes]:
-        return [*headers, ("Content-Length", str(len(body)))], headers, body
+        short = [header for header in headers if header[0] not in _OF_THE_BODY]
+        return [*headers, ("Content-Length", str(len(body)))], short, body
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer from memory."""
