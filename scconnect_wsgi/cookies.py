@@ -48,10 +48,10 @@ class FlowCookies:
     """
 
     def __init__(self, secret_key: str | bytes | Sequence[str | bytes], audience: str, max_age: int) -> None:
-        keys: list[Any] = [secret_key] if isinstance(secret_key, (str, bytes)) else list(secret_key)
+        keys: list[Any] = list(secret_key) if isinstance(secret_key, (list, tuple)) else [secret_key]
         if not keys or not all(isinstance(key, (str, bytes)) and key for key in keys):
             raise ConfigurationError("secret_key must be a string, or several from oldest to newest; none empty.")
-        if not 0 < max_age <= MAX_AGE:
+        if not isinstance(max_age, int) or not 0 < max_age <= MAX_AGE:
             raise ConfigurationError(f"cookie_max_age must be above 0 and at most {MAX_AGE} seconds.")
         salt = f"scconnect_wsgi flow cookie {audience}"
         self._signer = Signer(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
@@ -69,7 +69,8 @@ class FlowCookies:
         name = _flow_name(flow_id)
         if len(_wire_name(name, secure)) + len(value) >= MAX_BYTES:
             raise ProviderError("The provider's request token is too long to be kept in a cookie.")
-        under_way = sorted(self._under_way(header, secure).items(), key=lambda item: item[1].born)
+        others = {other: held for other, held in self._under_way(header, secure).items() if other != name}
+        under_way = sorted(others.items(), key=lambda item: item[1].born)
         dropped = [old for old, _ in under_way[: max(0, len(under_way) - MAX_FLOWS + 1)]]
         return [self._set(name, value, secure), *(self._set(old, None, secure) for old in dropped)]
 

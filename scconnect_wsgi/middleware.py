@@ -32,7 +32,7 @@ from scconnect_wsgi.urls import origin, read_query, with_query
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")  # what a path of ours looks like: the same in PATH_INFO and in a URL
+_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")  # ours: the same in PATH_INFO and in a URL, no dot segments
 
 
 class HandOver(enum.Enum):
@@ -78,6 +78,8 @@ class SCConnect:
     ) -> None:
         if store_token is not HAND_OVER and not callable(store_token):
             raise ConfigurationError("store_token must be a callable, or HAND_OVER.")
+        if not callable(app) or not isinstance(getattr(flow, "audience", None), str):
+            raise ConfigurationError("app must be a WSGI application, and flow an OAuth2(...) or an OAuth1(...).")
         self._app = app
         self._flow = flow
         self._cookies = FlowCookies(secret_key, flow.audience, cookie_max_age)
@@ -87,13 +89,11 @@ class SCConnect:
         self._callback_path = _checked_path(access_token_path, "access_token_path")
         self._assets_path = _checked_path(assets_path, "assets_path")
         self._assets_prefix = f"{assets_path}/"
-        self._routes: dict[str, WSGIApplication] = {
-            _checked_path(request_token_path, "request_token_path"): self._start,
-            access_token_path: self._finish,
-            **{f"{assets_path}/{name}": file for name, file in browser_files().items()},
-        }
-        if request_token_path == access_token_path:
-            raise ConfigurationError("request_token_path and access_token_path must differ.")
+        files = {f"{assets_path}/{name}": file for name, file in browser_files().items()}
+        start_path = _checked_path(request_token_path, "request_token_path")
+        self._routes: dict[str, WSGIApplication] = {start_path: self._start, access_token_path: self._finish, **files}
+        if len(self._routes) < 2 + len(files):
+            raise ConfigurationError("request_token_path, access_token_path and the browser files must differ.")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer what is ours; pass everything else through, untouched."""
@@ -131,8 +131,10 @@ class SCConnect:
             header = environ.get("HTTP_COOKIE", "")
             cookies = self._cookies.issue(header, departure.flow_id, root, user, departure.pending)
         except ConnectError as error:
-            return self._fail(error, request, start_response, root, [])
-        return redirect(start_response, departure.authorize_url, cookies)
+            failure = error
+        else:
+            return redirect(start_response, departure.authorize_url, cookies)
+        return self._fail(failure, request, start_response, root, [])
 
     def _finish(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The access-token path: exchange what came back, store the token, send the popup home."""
@@ -151,8 +153,10 @@ class SCConnect:
                 result = self._site.store(self._store_token, token, request)
                 return self._go_home(result, request, start_response, root, cookies)
         except ConnectError as error:
-            return self._fail(error, request, start_response, root, cookies)
-        return self._hand_over(environ, start_response, root, cookies, token=token)
+            failure = error  # answered below: what the site's own code raises there is not to be chained to it
+        else:
+            return self._hand_over(environ, start_response, root, cookies, token=token)
+        return self._fail(failure, request, start_response, root, cookies)
 
     def _screen(
         self, environ: WSGIEnvironment, start_response: StartResponse, methods: str

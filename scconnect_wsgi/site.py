@@ -40,6 +40,14 @@ class Site:
         identify: Callable[[Request], str | None] | None,
         on_failure: OnFailure | None,
     ) -> None:
+        fixed = isinstance(base_url, str)
+        for name, given in (
+            ("base_url", None if fixed else base_url),
+            ("identify", identify),
+            ("on_failure", on_failure),
+        ):
+            if given is not None and not callable(given):
+                raise ConfigurationError(f"{name} must be a callable, not {type(given).__name__}.")
         self._base_url = checked_root(base_url, "base_url") if isinstance(base_url, str) else base_url
         self._identify = identify
         self._on_failure = on_failure
