@@ -18,6 +18,7 @@ from typing import Any
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
+from urllib3.util import wait_for_read
 from urllib3.util.connection import create_connection
 
 MAX_IDLE = (
@@ -106,13 +107,17 @@ class _Timed(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         """Connect to one of the host's addresses; all of them together get what is left of the call."""
-        failure: OSError | None = None
-        for *_, address in socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM):
+        progress, failure = _current.get(), None
+        addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        for untried, (*_, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                timeout = _current.get().left()
-                return create_connection((str(address[0]), self.port), timeout, socket_options=self.socket_options)
+                share = progress.left() / untried  # or one that swallows packets would leave nothing for the next
+                sock = create_connection((str(address[0]), self.port), share, socket_options=self.socket_options)
             except OSError as error:
                 failure = error
+            else:
+                sock.settimeout(progress.left())  # for the TLS handshake
+                return sock
         if isinstance(failure, TimeoutError):
             raise failure
         raise NewConnectionError(self, "no address of the host accepts a connection")
@@ -136,7 +141,9 @@ class _Timed(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether the connection may carry another request; the pool opens a new one where it may not."""
-        return super().is_connected and time.monotonic() - self._used < MAX_IDLE
+        if self.sock is None or time.monotonic() - self._used >= MAX_IDLE:
+            return False
+        return not wait_for_read(self.sock, timeout=0.0)  # what can be read before we asked is the end
 
     def send(self, data: Any) -> None:
         """Send a part of the request; before the first byte, make sure that the other side still listens.

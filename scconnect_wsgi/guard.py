@@ -42,4 +42,4 @@ def judge_start(environ: WSGIEnvironment, own_origin: str) -> Verdict:
     if site is not None:
         return Verdict.START if site in ("same-origin", "none") else Verdict.ASK
     source = environ.get("HTTP_ORIGIN") or environ.get("HTTP_REFERER")
-    return Verdict.START if source and origin(source) == own_origin else Verdict.ASK
+    return Verdict.START if source and own_origin and origin(source) == own_origin else Verdict.ASK

@@ -53,6 +53,8 @@ class OAuth1:
         rsa_key: str | None = None,
         transport: http.Transport | None = None,
     ) -> None:
+        if not isinstance(provider, OAuth1Provider):
+            raise ConfigurationError("OAuth1 needs an OAuth1Provider; SoundCloud of today is one for OAuth2.")
         rsa = provider.signature_method.startswith("RSA")
         if not consumer_key or not (consumer_secret or rsa):
             raise ConfigurationError("OAuth1 needs the consumer key and the consumer secret of your application.")
@@ -121,7 +123,7 @@ class OAuth1:
     def _sign(self, url: str, params: Mapping[str, str], signing: Mapping[str, str]) -> http.Call:
         client = Signer(**self._credentials, **signing)
         headers = {**self.provider.headers, **(FORM if params else {})}
-        url, headers, body = client.sign(url, "POST", dict(params) or None, headers)
+        url, headers, body = client.sign(http.as_sent(url), "POST", dict(params) or None, headers)
         return http.Call("POST", url, headers, body or "")
 
 

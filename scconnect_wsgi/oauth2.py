@@ -57,6 +57,10 @@ class OAuth2:
         scope: str | None = None,
         transport: http.Transport | None = None,
     ) -> None:
+        if not isinstance(provider, OAuth2Provider):
+            raise ConfigurationError("OAuth2 needs an OAuth2Provider; one for OAuth1 speaks another protocol.")
+        if scope is not None and not isinstance(scope, str):
+            raise ConfigurationError("scope must be one string, its words separated by spaces.")
         if not client_id or not client_secret:
             raise ConfigurationError("OAuth2 needs the client id and the client secret of your application.")
         self.provider = provider
@@ -116,7 +120,7 @@ class OAuth2:
         call = http.Call("POST", self.provider.token_url, headers, urlencode(fields))
         answer = self.transport.send(lambda: call)
         parsed = _parse(answer)
-        if answer.status >= 400 or "error" in parsed:
+        if answer.status >= 400 or parsed.get("error") is not None:
             _refuse(parsed.get("error"), answer.status)
         return _token(parsed)
 
@@ -156,8 +160,8 @@ def _parse(answer: http.Answer) -> dict[str, Any]:
             "an error page of its network, or token_url is not its token endpoint."
         )
     try:
-        parsed = json.loads(answer.body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
-        json.dumps(parsed, ensure_ascii=False).encode("utf-8")  # a lone surrogate stops here
+        parsed = json.loads(answer.body.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_unique)
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode("utf-8")  # a lone surrogate or 1e999 stops here
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
@@ -185,9 +189,9 @@ def _token(fields: dict[str, Any]) -> AccessToken:
     )
     if not isinstance(token, str) or not _VSCHARS.fullmatch(token):
         raise ProviderError("The provider's answer holds no access token that could be used.")
-    if refresh_token is not None and not (isinstance(refresh_token, str) and _VSCHARS.fullmatch(refresh_token)):
+    if refresh_token not in (None, "") and not (isinstance(refresh_token, str) and _VSCHARS.fullmatch(refresh_token)):
         raise ProviderError("The provider's answer holds a refresh token that cannot be used.")
-    if kind is not None and not (isinstance(kind, str) and kind.lower() in ("bearer", "oauth")):
+    if kind not in (None, "") and not (isinstance(kind, str) and kind.lower() in ("bearer", "oauth")):
         raise ProviderError("The provider's answer holds a token of a type that is not known here (token_type).")
     return AccessToken(
         token,
@@ -202,8 +206,8 @@ def _expires_at(expires_in: object) -> int | None:
     """When the token ends, in seconds since the epoch. Some providers write the number as a string."""
     if expires_in is None:
         return None
-    if isinstance(expires_in, str) and expires_in.isascii() and expires_in[:12].isdigit():
-        expires_in = int(expires_in[:12])
+    if isinstance(expires_in, str) and expires_in.isascii() and expires_in.isdigit() and len(expires_in) <= 12:
+        expires_in = int(expires_in)
     if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float)) or not 0 <= expires_in <= MAX_LIFETIME:
         raise ProviderError("The provider's answer holds a lifetime that is no number of seconds (expires_in).")
     return int(time.time()) + math.floor(expires_in)

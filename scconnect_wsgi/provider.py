@@ -46,9 +46,9 @@ class OAuth1Provider:
     api_url: str | None = field(default=None, kw_only=True)
     signature_method: str = field(default="HMAC-SHA1", kw_only=True)
     realm: str | None = field(default=None, kw_only=True)
-    request_token_params: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    request_token_params: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False, hash=False)
+    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True, hash=False)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False, hash=False)  # may hold a key
 
     def __post_init__(self) -> None:
         for name in ("request_token_url", "authorize_url", "access_token_url"):
@@ -82,9 +82,9 @@ class OAuth2Provider:
     api_url: str | None = field(default=None, kw_only=True)
     sign_out_url: str | None = field(default=None, kw_only=True)
     issuer: str | None = field(default=None, kw_only=True)
-    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True)
+    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True, hash=False)
     token_type: str = field(default="OAuth", kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False, hash=False)  # may hold a key
 
     def __post_init__(self) -> None:
         checked_url(self.authorize_url, "authorize_url")
@@ -103,11 +103,14 @@ class OAuth2Provider:
 
 
 def _check_params(params: Mapping[str, str], name: str) -> None:
-    if not all(isinstance(key, str) and isinstance(value, str) for key, value in params.items()):
+    if not isinstance(params, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, str) for key, value in params.items()
+    ):
         raise ConfigurationError(f"{name} must map strings to strings.")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
+    _check_params(headers, "headers")
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS or not _HEADER_VALUE.fullmatch(value):
             raise ConfigurationError(f"headers: {name!r} cannot be sent, or its value holds a control character.")

@@ -21,8 +21,8 @@ _PAGE_CSP = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'non
 
 def mount(environ: WSGIEnvironment) -> str:
     """SCRIPT_NAME as the path of a URL; whatever it holds, it cannot name another host."""
-    parts = environ.get("SCRIPT_NAME", "").encode("latin-1").replace(b"\\", b"/").split(b"/")
-    return "".join(f"/{quote(part)}" for part in parts if part)
+    parts = environ.get("SCRIPT_NAME", "").encode("latin-1", "replace").replace(b"\\", b"/").split(b"/")
+    return "".join(f"/{quote(part)}" for part in parts if part not in (b"", b".", b".."))
 
 
 def redirect(start_response: StartResponse, location: str, cookies: Iterable[str]) -> Iterable[bytes]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -70,12 +70,12 @@ class Transport:
     _adapters: dict[int, _Adapter] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.timeout <= 300 or self.max_bytes < 1:
-            raise ConfigurationError("timeout must be above 0 and at most 300 seconds, max_bytes at least 1.")
+        if not isinstance(self.timeout, (int, float)) or not 0 < self.timeout <= 300:
+            raise ConfigurationError("timeout must be a number of seconds, above 0 and at most 300.")
+        if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
+            raise ConfigurationError("max_bytes must be a whole number of at least 1.")
         if self.proxy is not None:
-            parts = urlsplit(self.proxy)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ConfigurationError("proxy must be a URL: http://host:port.")
+            _check_proxy(self.proxy)
         object.__setattr__(self, "_tls", _tls_context(self.ca_bundle))
 
     def send(self, build: Callable[[], Call]) -> Answer:
@@ -100,7 +100,8 @@ class Transport:
         request = requests.PreparedRequest()
         try:
             request.prepare(call.method, call.url, {**DEFAULT_HEADERS, **call.headers}, data=call.body)
-            response = self._adapter().send(request, stream=True, timeout=progress.left(), proxies=self._proxies())
+            proxies = self._proxies()
+            response = self._adapter().send(request, stream=True, timeout=progress.left(), proxies=proxies)
             try:
                 return self._read(response)
             finally:
@@ -132,14 +133,15 @@ class Transport:
                 f"The provider answered with a redirect (status {status}), which is never followed. "
                 "Check the provider's addresses: http against https, the host, a trailing slash."
             )
-        if headers.get("Content-Encoding", "identity").lower() != "identity":
+        if headers.get("Content-Encoding", "").lower() not in ("", "identity"):
             return ProviderError("The provider compressed its answer though it was asked not to.")
         body = b""
         while chunk := response.raw.read(self.max_bytes + 1 - len(body), decode_content=False):
             body += chunk
             if len(body) > self.max_bytes:
                 return ProviderError(f"The provider's answer is longer than {self.max_bytes} bytes.")
-        if "Transfer-Encoding" not in headers and headers.get("Content-Length", str(len(body))) != str(len(body)):
+        chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if not chunked and headers.get("Content-Length", str(len(body))) != str(len(body)):
             return ProviderError("The provider's answer is not as long as it says.")
         return Answer(status, headers.get("Content-Type", ""), body)
 
@@ -176,6 +178,22 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to set: the context verifies the certificate and the host name."""
+
+
+@lru_cache(maxsize=64)  # a process knows a handful of addresses
+def as_sent(url: str) -> str:
+    """A URL as it will stand in the request: what is signed must be what arrives (``%7E`` is sent as ``~``)."""
+    return str(requests.Request("POST", url).prepare().url)
+
+
+def _check_proxy(proxy: object) -> None:
+    try:
+        parts = urlsplit(proxy if isinstance(proxy, str) else "")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError("proxy must be a URL: http://host:port.")
 
 
 def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
