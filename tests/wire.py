@@ -93,7 +93,7 @@ class Connection:
 def wire(talk, tls=None):
     """A running Wire."""
     server = Wire(talk, tls)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.003}, daemon=True)
     thread.start()
     try:
         yield server
