@@ -121,7 +121,13 @@ def test_threat_34_raw_bytes_in_the_name_are_not_found(name):
 
 
 def test_threat_34_a_folder_that_only_begins_like_ours_is_the_applications(browser, site):
-    for path in ("/sc-connect", "/sc-connectx/close.html", "/SC-Connect/close.html", "/close.html"):
+    for path in (
+        "/sc-connect",
+        "/blog/sc-connect/close.html",
+        "/sc-connectx/close.html",
+        "/SC-Connect/close.html",
+        "/close.html",
+    ):
         assert browser.get(site.url + path).text.startswith("the site's own page at"), path
 
 
@@ -163,6 +169,7 @@ def test_head_says_what_get_says_without_the_body(site, browser, name):
         assert (head.status_code, head.content) == (200, b"")
         ours = {field: value for field, value in get.headers.items() if field != "Date"}
         assert {field: value for field, value in head.headers.items() if field != "Date"} == ours
+    assert raw(f"/sc-connect/{name}", "HEAD")[2] == b""  # a server would drop a body before it reaches the wire
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
