@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
-
-SHORTEST_SECRET = 4  # characters; to blot out every "1" of a log would hide nothing and ruin it
 
 Answer = Mapping[str, str]  # the query the provider sent the user back with, every name once
 Pending = Mapping[str, str]  # what must survive the trip, JSON-ready; the protocol's business alone
@@ -70,13 +67,6 @@ class AccessToken:
         secrets = "".join(f", {name}=***" for name in held)
         rest = f"expires_at={self.expires_at!r}, scope={self.scope!r}, extra={sorted(self.extra)}"
         return f"AccessToken(token=***{secrets}, {rest})"
-
-    def redact(self, text: str) -> str:
-        """``text`` without the secrets of this token: for a log line that somebody else wrote."""
-        secrets = [self.token, self.token_secret, self.refresh_token, *self.extra.values()]
-        for secret in sorted({s for s in secrets if isinstance(s, str) and len(s) >= SHORTEST_SECRET}, key=len)[::-1]:
-            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***").replace(quote_plus(secret), "***")
-        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, secrets too, ready for ``json.dumps``."""

@@ -5,14 +5,14 @@
     GET /oauth/access_token   the cookie -> flow.finish -> store_token -> to close.html, cookie removed
     GET /sc-connect/...       the browser files, from memory
 
-Which protocol runs is the flow's business alone. Nothing is written to an SCConnect after it is built,
-so one serves any number of threads.
+Which protocol runs is the flow's business alone. Nothing is written to an SCConnect after it is built
+(but see once.py), so one serves any number of threads.
 """
 
 from __future__ import annotations
 
 import enum
-import re
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,18 +21,19 @@ from urllib.parse import urlsplit
 from webob import Request, Response
 
 from scconnect_wsgi.cookies import FlowCookies, Held, user_mark
-from scconnect_wsgi.errors import ConfigurationError, ConnectError, FlowExpired, WrongUser
+from scconnect_wsgi.errors import ConfigurationError, ConnectError, FlowExpired, FlowFinished, WrongUser
 from scconnect_wsgi.flow import Flow
 from scconnect_wsgi.guard import Verdict, is_speculative, judge_start
-from scconnect_wsgi.responses import adding, mount, page, redirect
-from scconnect_wsgi.site import OnFailure, Result, Site, StoreToken
+from scconnect_wsgi.once import Once
+from scconnect_wsgi.responses import adding, forget_query, mount, page, redirect
+from scconnect_wsgi.site import OnFailure, Result, Site, StoreToken, as_text
 from scconnect_wsgi.static import browser_files
-from scconnect_wsgi.urls import origin, read_query, with_query
+from scconnect_wsgi.urls import checked_path, origin, read_query, with_query
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")  # ours: the same in PATH_INFO and in a URL, no dot segments
+log = logging.getLogger("scconnect_wsgi")
 
 
 class HandOver(enum.Enum):
@@ -86,11 +87,12 @@ class SCConnect:
         self._site = Site(base_url, identify, None if isinstance(on_failure, HandOver) else on_failure)
         self._store_token = store_token
         self._hands_failures_over = on_failure is HAND_OVER
-        self._callback_path = _checked_path(access_token_path, "access_token_path")
-        self._assets_path = _checked_path(assets_path, "assets_path")
+        self._callback_path = checked_path(access_token_path, "access_token_path")
+        self._assets_path = checked_path(assets_path, "assets_path")
         self._assets_prefix = f"{assets_path}/"
         files = {f"{assets_path}/{name}": file for name, file in browser_files().items()}
-        start_path = _checked_path(request_token_path, "request_token_path")
+        start_path = checked_path(request_token_path, "request_token_path")
+        self._first = Once()
         self._routes: dict[str, WSGIApplication] = {start_path: self._start, access_token_path: self._finish, **files}
         if len(self._routes) < 2 + len(files):
             raise ConfigurationError("request_token_path, access_token_path and the browser files must differ.")
@@ -145,9 +147,10 @@ class SCConnect:
         cookies: list[str] = []  # what the browser is told from here on, however it ends
         try:
             root = self._site.root(request)
+            user = user_mark(self._site.user(request))
             held = self._held(environ, answer, root, cookies)
-            if held.user != user_mark(self._site.user(request)):
-                raise WrongUser("Another user of this site began this connection. Sign in as they, or start again.")
+            if held.user != user:
+                raise WrongUser("Another user of this site began this connection. Start again.")
             token = self._flow.finish(held.base + self._callback_path, answer, held.pending)
             if not isinstance(self._store_token, HandOver):
                 result = self._site.store(self._store_token, token, request)
@@ -185,12 +188,15 @@ class SCConnect:
             cookies += self._cookies.drop(flow_id, secure)
             raise
         cookies += self._cookies.end(header, flow_id, secure)
+        if not self._first.is_first(flow_id):
+            raise FlowFinished("This connection is already being finished: the button was clicked twice.")
         return held
 
     def _fail(
         self, error: ConnectError, request: Request, start_response: StartResponse, root: str | None, cookies: list[str]
     ) -> Iterable[bytes]:
         """Failures take the same road home as successes."""
+        log.warning("%s: %s", error.code, error.message)
         if self._hands_failures_over:
             return self._hand_over(request.environ, start_response, root, cookies, error=error)
         return self._go_home(self._site.failed(error, request), request, start_response, root, cookies)
@@ -211,23 +217,21 @@ class SCConnect:
         **found: object,
     ) -> Iterable[bytes]:
         """Let the wrapped application answer. The query goes: a code or a verifier is nothing for its logs."""
+        forget_query(environ)
         environ.update({f"scconnect.{name}": value for name, value in found.items()})
         environ["scconnect.close_url"] = partial(self._close_url, root or mount(environ))
-        environ["QUERY_STRING"] = ""
         return self._app(environ, adding(start_response, cookies))
 
     def _close_url(self, root: str, fields: Mapping[str, Any]) -> str:
         """The URL of close.html with ``fields`` as its query: a path, so that it cannot leave the origin."""
-        query = {str(name): "" if value is None else str(value) for name, value in fields.items()}
-        return with_query(f"{urlsplit(root).path}{self._assets_path}/close.html", query)
+        return with_query(f"{urlsplit(root).path}{self._assets_path}/close.html", as_text(fields))
 
     def _question(self, environ: WSGIEnvironment, start_response: StartResponse, verdict: Verdict) -> Iterable[bytes]:
         if verdict is Verdict.FORBID:
             message = "A connection begins with a click on a page of this site, in a window of its own."
             return self._show(environ, start_response, "403 Forbidden", "Not from here", message)
-        title = "Connect your account?"
         message = "Another site brought you here. If you want to connect your account with this site, continue."
-        return self._show(environ, start_response, "200 OK", title, message, button="Continue")
+        return self._show(environ, start_response, "200 OK", "Connect your account?", message, button="Continue")
 
     def _show(
         self,
@@ -241,9 +245,3 @@ class SCConnect:
         assets = self._site.prefix(environ) + self._assets_path
         body = page(start_response, status, title, message, assets, **more)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
-
-
-def _checked_path(path: str, name: str) -> str:
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise ConfigurationError(f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only.")
-    return path

@@ -25,6 +25,15 @@ def mount(environ: WSGIEnvironment) -> str:
     return "".join(f"/{quote(part)}" for part in parts if part not in (b"", b".", b".."))
 
 
+def forget_query(environ: WSGIEnvironment) -> None:
+    """Take the query out of a request, wherever servers and WebOb say it again: it holds a code or a verifier."""
+    environ["QUERY_STRING"] = ""
+    environ.pop("webob._parsed_query_vars", None)
+    for name in ("RAW_URI", "REQUEST_URI"):  # of gunicorn and uWSGI
+        if name in environ:
+            environ[name] = environ[name].partition("?")[0]
+
+
 def redirect(start_response: StartResponse, location: str, cookies: Iterable[str]) -> Iterable[bytes]:
     """303: the next request is a GET, and nothing of this one's address goes with it."""
     headers = [

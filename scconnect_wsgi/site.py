@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from webob import Request, Response
 
 from scconnect_wsgi.errors import ConfigurationError, ConnectError, StartRefused, StorageFailed
 from scconnect_wsgi.flow import AccessToken
+from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.responses import mount
 from scconnect_wsgi.urls import checked_root
 
@@ -87,33 +87,52 @@ class Site:
         try:
             return question(request)
         except Exception:
-            log.exception("The %s callable of this site raised", name)
+            log.error("The %s callable of this site raised:\n%s", name, _safe_traceback(request))
         raise StartRefused(f"The {name} callable of this site raised an exception; its log says which.")
 
     def store(self, store_token: StoreToken, token: AccessToken, request: Request) -> Result:
-        """Call ``store_token``, and once more where it raises: a pooled database connection may have died."""
+        """Call ``store_token``, and once more where it raises: a pooled database connection may have died.
+
+        Raises StorageFailed, or the ConnectError that ``store_token`` chose to raise. A Response that is
+        raised, as WebOb's exceptions are, counts as returned.
+        """
         for attempt in (1, 2):
             try:
-                result = store_token(token, request)
+                return _checked(store_token(token, request))
             except ConnectError:
                 raise
-            except Exception:
-                log.error("store_token raised, attempt %d of 2:\n%s", attempt, token.redact(traceback.format_exc()))
+            except Exception as error:
+                if isinstance(error, Response):
+                    return error
+                log.error("store_token raised, attempt %d of 2:\n%s", attempt, _safe_traceback(request, token))
                 if attempt == 2 and request.environ.get("x-wsgiorg.throw_errors"):  # set by debugging servers
                     raise
-            else:
-                if result is None or isinstance(result, (Mapping, Response)):
-                    return result
-                raise StorageFailed("store_token must return a mapping, None or a webob.Response.")
         raise StorageFailed("The site could not store the token: store_token raised an exception; its log says which.")
 
-    def failed(self, error: ConnectError, request: Request) -> Mapping[str, Any] | Response:
+    def failed(self, error: ConnectError, request: Request) -> Result:
         """What ``on_failure`` makes of an error; the error's own fields where it makes nothing of it."""
-        log.warning("%s: %s", error.code, error.message)
         result: Result = None
         if self._on_failure is not None:
             try:
-                result = self._on_failure(error, request)
+                result = _checked(self._on_failure(error, request))
             except Exception:
-                log.exception("The on_failure callable of this site raised")
-        return result if isinstance(result, (Mapping, Response)) else error.fields()
+                log.error("The on_failure callable of this site raised:\n%s", _safe_traceback(request))
+        return error.fields() if result is None else result
+
+
+def _checked(result: object) -> Result:
+    """A result with its values as text. Raises StorageFailed for one of another kind."""
+    if result is None or isinstance(result, Response):
+        return result
+    if not isinstance(result, Mapping):
+        raise StorageFailed("store_token must return a mapping, None or a webob.Response.")
+    return as_text(result)
+
+
+def as_text(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Fields for close.html: every value as text, None as nothing."""
+    return {str(name): "" if value is None else str(value) for name, value in fields.items()}
+
+
+def _safe_traceback(request: Request, token: AccessToken | None = None) -> str:
+    return safe_traceback(request.environ.get("QUERY_STRING", ""), token)

@@ -12,6 +12,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_QUERY = 8192  # bytes; codes of some providers are JWTs of 2 KB, servers stop reading at 8 KB
 MAX_FIELDS = 100  # no protocol sends 20
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no space: what a URL may consist of
+_PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -45,9 +46,16 @@ def checked_root(url: str, name: str) -> str:
     if "?" in url:
         raise ConfigurationError(f"{name} must have no query: it is https://host[:port][/prefix].")
     path = parts.path.rstrip("/")
-    if "//" in path:  # it begins the Location of close.html, where // would name another host
-        raise ConfigurationError(f"{name} must have no empty path segment (//).")
+    if "//" in path or {".", ".."} & set(path.split("/")):  # Location begins with it, where // names a host
+        raise ConfigurationError(f"{name} must have no path segment that is empty, '.' or '..'.")
     return f"{origin(parts)}{path}"
+
+
+def checked_path(path: str, name: str) -> str:
+    """Return ``path`` if it stands the same in PATH_INFO and in a URL, else raise ConfigurationError."""
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise ConfigurationError(f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only.")
+    return path
 
 
 def origin(url: str | SplitResult) -> str:

@@ -27,9 +27,11 @@ CORE = {
     "cookies": {"errors", "flow", "urls"},
     "guard": {"errors", "flow", "urls"},
     "static": set(),
+    "once": set(),
+    "redaction": {"flow"},
     "responses": {"static"},
-    "site": {"errors", "flow", "responses", "urls"},
-    "middleware": {"cookies", "errors", "flow", "guard", "responses", "site", "static", "urls"},
+    "site": {"errors", "flow", "redaction", "responses", "urls"},
+    "middleware": {"cookies", "errors", "flow", "guard", "once", "responses", "site", "static", "urls"},
 }
 ALLOWED = {
     **CORE,

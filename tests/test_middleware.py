@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+import requests
 import webob
 import webob.exc
 from canary import secrets_met
@@ -199,7 +200,7 @@ def test_37_a_storage_that_fails_always_is_told_once_to_everybody(flow, browser,
     assert (error.code, request.path) == ("storage_failed", "/oauth/access_token")
     ours = [record for record in caplog.records if record.name == "scconnect_wsgi"]
     assert [record.levelname for record in ours] == ["ERROR", "ERROR", "WARNING"]
-    assert "in __call__\n    raise RuntimeError" in ours[1].getMessage()
+    assert "  |     raise RuntimeError" in ours[1].getMessage()
     assert "RuntimeError: cannot insert *** " in ours[1].getMessage()
     everything = "".join(traceback.format_exception(error)) + repr(error) + caplog.text + answer.headers["Location"]
     assert [secret for secret in secrets_met() if secret in everything and secret not in query_values(answer)] == []
@@ -770,3 +771,68 @@ def test_what_is_under_the_assets_path_is_ours(flow, browser, prefix):
         answer = browser.get(f"{site.url}/sc-connect/no-such-file")
     assert answer.status_code == 404
     assert f'href="{prefix}/sc-connect/sc-connect.css"' in answer.text
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_threat_20_a_double_click_asks_the_provider_once_and_leaves_the_token_alone(protocol):
+    with (
+        serve(Sandbox(misbehave=("slow=0.4",))) as provider,
+        running_site(flow_for(protocol, provider.url)) as site,
+        Browser() as browser,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        callback = browser.decide(browser.click(site))
+        cookies = browser.session.cookies.copy()
+        answers = list(pool.map(lambda _: get_with(cookies, callback), range(2)))
+    ends = sorted(landed(answer).get("error", "connected") for answer in answers)
+    assert ends == ["connected", "flow_finished"]
+    assert len(site.store.tokens) == 1
+
+
+def get_with(cookies, url):
+    return requests.get(url, cookies=cookies, headers=ARRIVAL, allow_redirects=False, timeout=30)
+
+
+def test_threat_32_a_handed_over_request_says_the_code_nowhere():
+    seen = {}
+
+    def server(environ, start_response):
+        environ["RAW_URI"] = environ["REQUEST_URI"] = f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}"
+        return application(environ, start_response)
+
+    def app(environ, start_response):
+        seen.update(environ)
+        return page_of_the_site(environ, start_response)
+
+    with serve(Sandbox()) as provider, serve(server) as running, Browser() as browser:
+        site = Site(running.url.replace("127.0.0.1", "localhost"), None)
+        application = SCConnect(
+            app,
+            flow_for("oauth2", provider.url),
+            secret_key=KEY,
+            store_token=HAND_OVER,
+            identify=lambda request: request.GET.get("nobody"),
+        )
+        callback = browser.decide(browser.click(site))
+        assert browser.get(callback, **ARRIVAL).status_code == 200
+    assert seen["RAW_URI"] == seen["REQUEST_URI"] == "/oauth/access_token"
+    assert query(callback)["code"] not in repr(seen)
+
+
+def test_threat_32_a_callable_that_raises_with_the_address_leaves_no_code_in_the_log(caplog):
+    def identify(request):
+        if "code" in request.GET:
+            raise KeyError(f"no session for {request.url}")
+
+    with (
+        serve(Sandbox()) as provider,
+        running_site(flow_for("oauth2", provider.url), identify=identify) as site,
+        Browser() as browser,
+    ):
+        callback = browser.decide(browser.click(site))
+        answer = browser.get(callback, **ARRIVAL)
+    assert landed(answer)["error"] == "start_refused"
+    [traced] = [record.getMessage() for record in caplog.records if "identify callable" in record.getMessage()][:1]
+    assert "KeyError" in traced
+    assert query(callback)["code"] not in traced
+    assert query(callback)["state"] not in traced
