@@ -400,19 +400,6 @@ def test_the_example_connects_and_hears_a_refusal(example):
 # The same in a browser
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(chromium):
     """A page of a fresh profile, in which nothing may raise an error or break a content security policy."""
