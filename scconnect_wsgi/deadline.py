@@ -7,6 +7,7 @@ through these classes; nothing else does.
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import time
@@ -99,9 +100,19 @@ class _TimedSocket:
         self._sock.sendall(data)
 
 
+class _StrictResponse(http.client.HTTPResponse):
+    """Refuses a damaged header: urllib3 would write what it could not read to the log, a token perhaps."""
+
+    def begin(self) -> None:
+        super().begin()
+        if self.msg.defects or self.msg.get_payload():
+            raise http.client.HTTPException("the answer's header cannot be read")
+
+
 class _Timed(HTTPConnection):
     """What our two kinds of connection add to urllib3's."""
 
+    response_class = _StrictResponse
     _used = 0.0  # when the last part of a request was sent, by time.monotonic()
     _fresh = False  # connected for this call; readable all the same, as TLS 1.3 sends session tickets unasked
 

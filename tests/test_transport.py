@@ -683,3 +683,10 @@ def test_threat_40_retry_after_of_what_looks_like_a_date(text):
 def test_a_transport_that_cannot_work_is_refused_at_once(options):
     with pytest.raises(ConfigurationError):
         Transport(**options)
+
+
+def test_threat_32_a_header_that_cannot_be_read_is_not_logged(caplog):
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\noauth_token_secret=whisper\r\n\r\nok"
+    with wire(saying_once(data)) as server, pytest.raises((ProviderError, ProviderUnavailable)):
+        call(quick_transport(), server.url)
+    assert "whisper" not in caplog.text
