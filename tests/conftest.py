@@ -4,15 +4,45 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import canary
 import pytest
 import requests
-from helpers import CLIENT, KEY
+from helpers import CLIENT, KEY, Browser
 
+from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
 
 OUTPUT = pytest.StashKey()
+
+
+@pytest.fixture
+def browser():
+    """A browser without a screen, its cookies its own."""
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def provider():
+    """A sandbox of this process on a socket: its url, its counts, itself."""
+    sandbox = Sandbox()
+    with serve(sandbox) as server:
+        yield SimpleNamespace(url=server.url, counts=sandbox.counts, sandbox=sandbox)
+
+
+@pytest.fixture
+def sandbox():
+    """A sandbox that nobody has used."""
+    return Sandbox()
+
+
+@pytest.fixture
+def root(sandbox):
+    """The address of that sandbox."""
+    with serve(sandbox) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

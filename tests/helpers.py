@@ -206,3 +206,22 @@ def closed(popup):
     while not popup.is_closed() and time.monotonic() < deadline:
         popup.context.pages[0].wait_for_timeout(20)
     return popup.is_closed()
+
+
+CALLBACK = "http://127.0.0.1:9/oauth/access_token"  # nobody listens there
+
+
+def dance(flow, **extra):
+    """Begin, sign in and allow, finish; ``extra`` is added to what comes back."""
+    departure = flow.begin(CALLBACK)
+    with Browser() as browser:
+        back = query(browser.decide(departure.authorize_url))
+    return flow.finish(CALLBACK, {**back, **extra}, departure.pending)
+
+
+@contextmanager
+def nobody_asked(provider):
+    """Within, no request reaches the provider."""
+    before = dict(provider.counts)
+    yield
+    assert dict(provider.counts) == before

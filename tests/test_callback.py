@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
-from types import SimpleNamespace
 from urllib.parse import quote, urljoin, urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 import webob
-from helpers import ARRIVAL, CLIENT, KEY, Browser, Store, flow_for, landed, page_of_the_site, query, running_site
+from helpers import (
+    ARRIVAL,
+    CLIENT,
+    KEY,
+    Browser,
+    Store,
+    flow_for,
+    landed,
+    nobody_asked,
+    page_of_the_site,
+    query,
+    running_site,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,13 +38,6 @@ ISSUER = "https://issuer.example/a"
 FLOW_ID = {"oauth1": "oauth_token", "oauth2": "state"}
 PROOF = {"oauth1": "oauth_verifier", "oauth2": "code"}
 SAME_ORIGIN = re.compile(r"/(?![/\\])[!-~]*")  # a path: no second slash, no control character, no space
-
-
-@pytest.fixture(scope="module")
-def provider():
-    sandbox = Sandbox()
-    with serve(sandbox) as server:
-        yield SimpleNamespace(url=server.url, counts=sandbox.counts, sandbox=sandbox)
 
 
 @pytest.fixture(scope="module", params=PROTOCOLS)
@@ -52,19 +55,6 @@ def shared(protocol, provider):
 def site(shared):
     shared.store.tokens.clear()
     return shared
-
-
-@pytest.fixture
-def browser():
-    with Browser() as browser:
-        yield browser
-
-
-@contextmanager
-def nobody_asked(provider):
-    before = dict(provider.counts)
-    yield
-    assert dict(provider.counts) == before
 
 
 def arrive(browser, url):

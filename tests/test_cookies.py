@@ -8,10 +8,9 @@ import json
 import re
 import time
 from http.cookies import SimpleCookie
-from types import SimpleNamespace
 
 import pytest
-from helpers import ARRIVAL, CLICK, KEY, Browser, flow_for, landed, running_site
+from helpers import ARRIVAL, CLICK, KEY, flow_for, landed, running_site
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
 
 from scconnect_wsgi.cookies import MAX_FLOWS, FlowCookies
@@ -38,13 +37,6 @@ FOREIGN = [
 FOREIGN += ['scconnect-finished="\\377"', "scconnect-finished=..\xe9..", "scconnect-0123456789abcdef01234567=a.b"]
 
 
-@pytest.fixture(scope="module")
-def provider():
-    sandbox = Sandbox()
-    with serve(sandbox) as server:
-        yield SimpleNamespace(url=server.url, counts=sandbox.counts, sandbox=sandbox)
-
-
 @pytest.fixture(scope="module", params=PROTOCOLS)
 def protocol(request):
     return request.param
@@ -53,12 +45,6 @@ def protocol(request):
 @pytest.fixture
 def flow(protocol, provider):
     return flow_for(protocol, provider.url)
-
-
-@pytest.fixture
-def browser():
-    with Browser() as browser:
-        yield browser
 
 
 def set_cookies(answer):

@@ -70,12 +70,6 @@ def flow(protocol, provider):
 
 
 @pytest.fixture
-def browser():
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
 def exchanges(sandbox, protocol):
     """How often the provider was asked for an access token in this test."""
     before = sandbox.counts[EXCHANGE[protocol]]

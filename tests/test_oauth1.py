@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlencode
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from helpers import CLIENT, Browser, flow_for, query, quick_transport
+from helpers import CALLBACK, CLIENT, Browser, dance, flow_for, query, quick_transport
 from hypothesis import example, given
 from hypothesis import strategies as st
 from oauthlib.common import Request
@@ -24,7 +24,6 @@ from scconnect_wsgi.transport import Answer
 from scconnect_wsgi.urls import MAX_FIELDS, read_form, read_query
 
 TRANSPORT = quick_transport()  # one for all: reading the CA bundle takes longer than most tests here
-CALLBACK = "http://127.0.0.1:9/oauth/access_token"
 GRANTED = b"oauth_token=the-token&oauth_token_secret=the-token-secret&oauth_callback_confirmed=true"
 PENDING = {"token": "asked", "secret": "asked-secret"}
 BACK = {"oauth_token": "asked", "oauth_verifier": "the-verifier"}
@@ -47,25 +46,6 @@ def pem(key, encryption=None):
 def public_pem(key):
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
-
-
-@pytest.fixture
-def sandbox():
-    return Sandbox()
-
-
-@pytest.fixture
-def root(sandbox):
-    with serve(sandbox) as server:
-        yield server.url
-
-
-def dance(flow, **extra):
-    """Begin, sign in and allow, finish; ``extra`` is added to what comes back."""
-    departure = flow.begin(CALLBACK)
-    with Browser() as browser:
-        back = query(browser.decide(departure.authorize_url))
-    return flow.finish(CALLBACK, {**back, **extra}, departure.pending)
 
 
 def raw(server, secret=CLIENT[1], rsa_key=None, **provider):

@@ -8,7 +8,7 @@ import time
 from urllib.parse import parse_qsl
 
 import pytest
-from helpers import CLIENT, Browser, flow_for, query, quick_transport
+from helpers import CALLBACK, CLIENT, Browser, dance, flow_for, query, quick_transport
 from hypothesis import example, given
 from hypothesis import strategies as st
 from wire import answer, saying, saying_once, wire
@@ -17,11 +17,9 @@ from scconnect_wsgi import OAuth2, OAuth2Provider
 from scconnect_wsgi.errors import AccessDenied, ConfigurationError, FlowMismatch, ProviderError, ProviderUnavailable
 from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.oauth2 import HINTS, MAX_LIFETIME, _parse, _token, code_challenge
-from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.transport import Answer
 
 TRANSPORT = quick_transport()  # one for all: reading the CA bundle takes longer than most tests here
-CALLBACK = "http://127.0.0.1:9/oauth/access_token"
 PENDING = {"state": "the-state", "verifier": "the-verifier-of-this-flow"}
 BACK = {"state": "the-state", "code": "the-code"}
 GRANTED = {
@@ -31,25 +29,6 @@ GRANTED = {
     "refresh_token": "the-refresh-token",
     "scope": "",
 }
-
-
-@pytest.fixture
-def sandbox():
-    return Sandbox()
-
-
-@pytest.fixture
-def root(sandbox):
-    with serve(sandbox) as server:
-        yield server.url
-
-
-def dance(flow, **extra):
-    """Begin, sign in and allow, finish; ``extra`` is added to what comes back."""
-    departure = flow.begin(CALLBACK)
-    with Browser() as browser:
-        back = query(browser.decide(departure.authorize_url))
-    return flow.finish(CALLBACK, {**back, **extra}, departure.pending)
 
 
 def raw(server, scope=None, **provider):

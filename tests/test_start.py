@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from types import SimpleNamespace
 from urllib.parse import urljoin, urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from helpers import ARRIVAL, CLICK, KEY, Browser, Store, flow_for, landed, page_of_the_site, query, running_site
+from helpers import (
+    ARRIVAL,
+    CLICK,
+    KEY,
+    Store,
+    flow_for,
+    landed,
+    nobody_asked,
+    page_of_the_site,
+    query,
+    running_site,
+)
 
 from scconnect_wsgi import SCConnect
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -41,30 +50,10 @@ def named(values):
     return [" ".join(f"{name}: {value}" for name, value in fields.items()) for fields in values]
 
 
-@pytest.fixture(scope="module")
-def provider():
-    sandbox = Sandbox()
-    with serve(sandbox) as server:
-        yield SimpleNamespace(url=server.url, counts=sandbox.counts)
-
-
 @pytest.fixture(scope="module", params=PROTOCOLS)
 def site(request, provider):
     with running_site(flow_for(request.param, provider.url)) as site:
         yield site
-
-
-@pytest.fixture
-def browser():
-    with Browser() as browser:
-        yield browser
-
-
-@contextmanager
-def nobody_asked(provider):
-    before = dict(provider.counts)
-    yield
-    assert dict(provider.counts) == before
 
 
 def assert_nothing_began(answer, status):

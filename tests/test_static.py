@@ -11,7 +11,7 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from helpers import ARRIVAL, KEY, Browser, Store, flow_for, page_of_the_site, running_site
+from helpers import ARRIVAL, KEY, Store, flow_for, page_of_the_site, running_site
 
 import scconnect_wsgi
 from scconnect_wsgi import SCConnect
@@ -41,12 +41,6 @@ NOT_THERE = [
 def site(request):
     with running_site(flow_for("oauth2", "http://127.0.0.1:9"), prefix=request.param) as site:
         yield site
-
-
-@pytest.fixture
-def browser():
-    with Browser() as browser:
-        yield browser
 
 
 def fetch(browser, site, name, method="GET", **headers):
