@@ -41,6 +41,9 @@ setup(
         "scconnect_wsgi.demo": ["*.html", "*.css", "*.js"],
     },
     install_requires=["WebOb>=1.8.8", "oauthlib>=3.2.2", "requests>=2.32.3", "itsdangerous>=2.1.2"],
-    extras_require={"rsa": ["oauthlib[signedtoken]>=3.2.2"]},
-    entry_points={"console_scripts": ["scconnect = scconnect_wsgi.cli:main"]},
+    extras_require={"rsa": ["oauthlib[signedtoken]>=3.2.2"], "paste": ["PasteDeploy>=3.0"]},
+    entry_points={
+        "console_scripts": ["scconnect = scconnect_wsgi.cli:main"],
+        "paste.filter_app_factory": ["main = scconnect_wsgi.config:filter_app_factory"],
+    },
 )

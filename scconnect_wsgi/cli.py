@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from scconnect_wsgi.sandbox import Server
 
 CALLBACK_PATH = "/oauth/access_token"  # SCConnect's default access_token_path
-SECRET_LENGTH = 32  # characters; what token_urlsafe makes of 24 bytes, more than anyone guesses
-SECRET_VARIETY = 8  # different characters; a random key of that length has three times as many
 LOGINS = "joe (password joe) or ann (password ann)"
 
 
@@ -124,61 +122,22 @@ def _secret(chosen: argparse.Namespace) -> int:
 
 
 def _check(environ: Mapping[str, str]) -> int:
-    complaints = [*_protocol_complaints(environ), *_key_complaints(environ)]
-    root = ""
+    from scconnect_wsgi.config import from_environ
+
+    # A site that reads these variables in code of its own names its store_token there.
+    settings = from_environ({"SCCONNECT_STORE_TOKEN": "HAND_OVER", **environ}, "base_url")
     try:
-        root = _root(environ)
+        settings.middleware(lambda environ, start_response: [])
     except ConfigurationError as error:
-        complaints.append(error.message)
-    if complaints:
-        print(*complaints, sep="\n")
+        print(error.message)
         return 1
-    protocol = environ.get("SCCONNECT_PROTOCOL") or "oauth2"
-    print(f"The settings for {'OAuth 2.1' if protocol == 'oauth2' else 'OAuth 1.0a'} are fine.")
-    print(f"Register this callback URL with the provider, to the byte: {root}{CALLBACK_PATH}")
-    if protocol == "oauth1":
+    site, oauth1 = settings.rooms["site"], settings.protocol == "oauth1"
+    print(f"The settings for {'OAuth 1.0a' if oauth1 else 'OAuth 2.1'} are fine.")
+    callback = site["base_url"] + site.get("access_token_path", CALLBACK_PATH)
+    print(f"Register this callback URL with the provider, to the byte: {callback}")
+    if oauth1 and "request_token_url" not in settings.rooms["provider"]:
         print("SoundCloud itself has retired OAuth 1.0a: give OAuth1 the OAuth1Provider you connect to.")
     return 0
-
-
-def _protocol_complaints(environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with the application's credentials; never the credentials themselves."""
-    complaints = []
-    if environ.get("SCCONNECT_PROTOCOL") not in (None, "", "oauth2", "oauth1"):
-        complaints.append("SCCONNECT_PROTOCOL must be oauth2 or oauth1.")
-    for name in ("SCCONNECT_CLIENT_ID", "SCCONNECT_CLIENT_SECRET"):
-        value = environ.get(name, "")
-        if not value:
-            complaints.append(f"{name} is not set: the provider shows it on the page of your application.")
-        elif value != value.strip():
-            complaints.append(f"{name} begins or ends with a space or a line break.")
-        elif not (value.isascii() and value.isprintable()):
-            complaints.append(f"{name} holds characters that are not printable ASCII.")
-    return complaints
-
-
-def _key_complaints(environ: Mapping[str, str]) -> list[str]:
-    key = environ.get("SCCONNECT_SECRET_KEY", "")
-    if not key:
-        return ["SCCONNECT_SECRET_KEY is not set: `scconnect secret` makes one."]
-    if len(key) < SECRET_LENGTH:
-        return [
-            f"SCCONNECT_SECRET_KEY is shorter than {SECRET_LENGTH} characters: `scconnect secret` makes a good one."
-        ]
-    if len(set(key)) < SECRET_VARIETY:
-        return ["SCCONNECT_SECRET_KEY can be guessed: `scconnect secret` makes a good one."]
-    if key == environ.get("SCCONNECT_CLIENT_SECRET"):
-        return ["SCCONNECT_SECRET_KEY must not be the client secret, which the provider knows too."]
-    return []
-
-
-def _root(environ: Mapping[str, str]) -> str:
-    from scconnect_wsgi.urls import checked_root
-
-    url = environ.get("SCCONNECT_BASE_URL", "")
-    if not url:
-        raise ConfigurationError("SCCONNECT_BASE_URL is not set: the public address of your site, https://app.example.")
-    return checked_root(url, "SCCONNECT_BASE_URL")
 
 
 def _stopped_by_signals() -> threading.Event:

@@ -39,7 +39,9 @@ ALLOWED = {
     "assets": set(),
     "sandbox": {"errors", "provider", "sandbox", "urls"},
     "demo": {"__init__", "demo", "sandbox", *CORE},
-    "cli": {"__init__", "demo", "sandbox", *CORE},
+    "options": {"__init__", *CORE},
+    "config": {"__init__", "options", *CORE},
+    "cli": {"__init__", "config", "demo", "sandbox", *CORE},
     "__main__": {"cli"},
 }
 # What comes from outside and is kept to a few rooms.
@@ -51,7 +53,7 @@ OUTSIDE = {
 }
 NOT_BY_IMPORTING_THE_PACKAGE = {
     *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.demo", "scconnect_wsgi.sandbox"),
-    *("scconnect_wsgi.session", "scconnect_wsgi.stores"),
+    *("scconnect_wsgi.options", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
     *("cryptography", "jwt", "sqlite3", "wsgiref"),
 }
 MODULE_LINES = 250
