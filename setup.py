@@ -15,7 +15,6 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     author="The scconnect-wsgi authors",
-    url="https://pypi.org/project/scconnect-wsgi/",
     keywords="soundcloud oauth wsgi middleware connect login pkce",
     classifiers=[
         "Development Status :: 4 - Beta",
