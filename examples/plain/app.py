@@ -47,7 +47,7 @@ def store_token(token, request):
     return {"oauth_token_id": len(TOKENS)}  # reaches the page's callback
 
 
-flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=PROVIDER)  # SoundCloud, where no provider is given
+flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=PROVIDER)  # no provider: SoundCloud
 application = SCConnect(application, flow, secret_key=SECRET_KEY, store_token=store_token, base_url=BASE_URL)
 # README: end
 
