@@ -13,11 +13,11 @@ import json
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from http.cookies import Morsel
 from typing import Any, NamedTuple
 
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
-from webob.cookies import make_cookie
 
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, FlowMismatch, ProviderError
 
@@ -72,7 +72,11 @@ class FlowCookies:
         others = {other: held for other, held in self._under_way(header, secure).items() if other != name}
         under_way = sorted(others.items(), key=lambda item: item[1].born)
         dropped = [old for old, _ in under_way[: max(0, len(under_way) - MAX_FLOWS + 1)]]
-        return [self._set(name, value, secure), *(self._set(old, None, secure) for old in dropped)]
+        cookies = [self._set(name, value, secure), *(self._set(old, None, secure) for old in dropped)]
+        finished, mark = _finished(header, secure), name.removeprefix(PREFIX)
+        if mark in finished:  # the provider gave the request token of a flow that ended once more
+            cookies.append(self._set(FINISHED, ".".join(other for other in finished if other != mark), secure))
+        return cookies
 
     def read(self, header: str, flow_id: str, secure: bool) -> Held:
         """What the cookie of a flow keeps. Raises FlowFinished, FlowExpired, FlowMismatch."""
@@ -140,11 +144,18 @@ class FlowCookies:
 
     def _set(self, name: str, value: str | None, secure: bool) -> str:
         """One Set-Cookie value; without a value, the removal."""
-        return str(
-            make_cookie(
-                _wire_name(name, secure), value, self._max_age, path="/", secure=secure, httponly=True, samesite="lax"
-            )
-        )
+        cookie: Morsel[str] = Morsel()
+        cookie.set(_wire_name(name, secure), value or "", value or "")
+        age = self._max_age if value else 0
+        attributes: dict[str, Any] = {
+            "path": "/",
+            "max-age": age,
+            "secure": secure,
+            "httponly": True,
+            "samesite": "Lax",
+        }
+        cookie.update(attributes)
+        return cookie.OutputString()
 
 
 def user_mark(user: str | None) -> str:

@@ -188,7 +188,7 @@ class SCConnect:
             cookies += self._cookies.drop(flow_id, secure)
             raise
         cookies += self._cookies.end(header, flow_id, secure)
-        if not self._first.is_first(flow_id):
+        if not self._first.is_first(f"{held.born} {flow_id}"):  # a provider may give a request token again
             raise FlowFinished("This connection is already being finished: the button was clicked twice.")
         return held
 

@@ -30,8 +30,9 @@ from helpers import (
     quick_transport,
     running_site,
 )
+from wire import answer, saying, wire
 
-from scconnect_wsgi import HAND_OVER, AccessToken, OAuth2, SCConnect
+from scconnect_wsgi import HAND_OVER, AccessToken, OAuth1, OAuth1Provider, OAuth2, SCConnect
 from scconnect_wsgi.errors import ConfigurationError, ConnectError
 from scconnect_wsgi.sandbox import Sandbox, serve
 
@@ -830,3 +831,15 @@ def test_threat_32_a_callable_that_raises_with_the_address_leaves_no_code_in_the
     assert "KeyError" in traced
     assert query(callback)["code"] not in traced
     assert query(callback)["state"] not in traced
+
+
+def test_a_provider_may_give_the_same_request_token_again():
+    given = answer(b"oauth_token=the-same&oauth_token_secret=secret&oauth_callback_confirmed=true")
+    with wire(saying(given)) as server, Browser() as browser:
+        provider = OAuth1Provider(f"{server.url}/request", f"{server.url}/authorize", f"{server.url}/access")
+        with running_site(OAuth1("key", "secret", provider=provider)) as site:
+            for _ in range(2):
+                browser.click(site)
+                back = browser.get(f"{site.callback}?oauth_token=the-same&oauth_verifier=v", **ARRIVAL)
+                assert landed(back) == {"username": "joe", "oauth_token_id": "43"}
+    assert len(site.store.tokens) == 2
