@@ -9,8 +9,7 @@ import argparse
 import os
 import signal
 import sys
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scconnect_wsgi.errors import ConfigurationError
@@ -70,7 +69,7 @@ def _why(error: OSError, port: int | None) -> str:
 def _demo(chosen: argparse.Namespace) -> int:
     from scconnect_wsgi.demo import start
 
-    stop = _stopped_by_signals()
+    wait = _stopped_by_signals()
     with start(chosen.port, [chosen.protocol] if chosen.protocol else ["oauth2", "oauth1"]) as demo:
         _say(
             f"Open {demo.url}",
@@ -79,7 +78,7 @@ def _demo(chosen: argparse.Namespace) -> int:
             f"Tokens are kept in {demo.token_file}",
             "Ctrl-C ends the demo.",
         )
-        stop.wait()
+        wait()
     _say("Stopped.")
     return 0
 
@@ -87,10 +86,10 @@ def _demo(chosen: argparse.Namespace) -> int:
 def _sandbox(chosen: argparse.Namespace) -> int:
     from scconnect_wsgi.sandbox import Sandbox, serve
 
-    stop = _stopped_by_signals()
+    wait = _stopped_by_signals()
     with serve(Sandbox(), chosen.port) as server:
         _say(*_sandbox_lines(server))
-        stop.wait()
+        wait()
     _say("Stopped.")
     return 0
 
@@ -140,12 +139,15 @@ def _check(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _stopped_by_signals() -> threading.Event:
-    """An event that Ctrl-C or SIGTERM sets: the servers are then stopped in order, without a traceback."""
-    stop = threading.Event()
+def _stopped_by_signals() -> Callable[[], object]:
+    """A call that returns once Ctrl-C or SIGTERM came: the servers are then stopped in order, without a traceback.
+
+    A pipe, no threading.Event: its lock may be held by the very thread that the signal interrupts.
+    """
+    reader, writer = os.pipe()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: stop.set())
-    return stop
+        signal.signal(number, lambda number, frame: os.write(writer, b"."))
+    return lambda: os.read(reader, 1)
 
 
 def _say(*lines: str) -> None:
