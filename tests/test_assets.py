@@ -290,7 +290,7 @@ def test_a_refusal_takes_the_same_road(context, world):
 @pytest.mark.parametrize("wait", [{}, {"wait": 1}], ids=["at once", "after a page of its own"])
 @pytest.mark.parametrize("page_coop", [None, "same-origin"], ids=["page open", "page severed"])
 @pytest.mark.parametrize("provider_coop", [{}, {"coop": 1}], ids=["provider open", "provider severed"])
-def test_a_cross_origin_opener_policy_stops_nothing(context, world, page_coop, provider_coop, wait):
+def test_threat_24_a_cross_origin_opener_policy_stops_nothing(context, world, page_coop, provider_coop, wait):
     page = opened(context, world.page(prepare(endpoint(**provider_coop, **wait)), coop=page_coop))
     popup = popup_of(page)
     if wait:
@@ -332,7 +332,7 @@ NO_POPUP = "window.open = function () { return null; };"
 
 
 @browser_test
-def test_a_blocked_popup_becomes_a_full_page_flow(context, world):
+def test_threat_25_a_blocked_popup_becomes_a_full_page_flow(context, world):
     url = world.page(NO_POPUP + prepare(endpoint(NAUGHTY))) + "?item=7#reviews"
     page = opened(context, url)
     page.click("#sc-connect")
@@ -356,7 +356,7 @@ def test_a_full_page_flow_answers_the_button_that_began_it(context, world):
 
 
 @browser_test
-def test_a_full_page_flow_returns_to_this_site_only(context, world):
+def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
     page = opened(context, world.page(""))
     remember = "page => sessionStorage.setItem('sc-connect:flow', JSON.stringify({page, started: Date.now()}))"
     for elsewhere in (
@@ -494,7 +494,7 @@ def test_what_stood_in_window_sc_before_stays(context, world):
 
 
 @browser_test
-def test_only_this_site_and_this_flow_are_listened_to(context, world):
+def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
     spy = "var flow, real = open; open = function (u, n, f) { flow = n.slice(11); return real(u, n, f); };"
     page = opened(context, world.page(spy + prepare(endpoint(wait=1))))
     popup_of(page)
@@ -567,7 +567,7 @@ HOSTILE = [
 
 
 @browser_test
-def test_no_query_becomes_markup_or_code(context, world):
+def test_threat_22_no_query_becomes_markup_or_code(context, world):
     fetched = set()
     context.on("request", lambda request: fetched.add(request.url.partition("?")[0]))
     page = context.new_page()
