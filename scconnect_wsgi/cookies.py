@@ -105,8 +105,6 @@ class FlowCookies:
 
     def end(self, header: str, flow_id: str, secure: bool) -> list[str]:
         """The Set-Cookie values that end a flow: its cookie goes, a sign that it has ended stays for a while."""
-        if not flow_id:
-            return []
         name = _flow_name(flow_id)
         mark = name.removeprefix(PREFIX)
         marks = [mark, *(other for other in _finished(header, secure) if other != mark)][:MAX_FLOWS]
