@@ -195,7 +195,8 @@ def popup_of(page, selector="#sc-connect"):
 
 def heard(page, count=1, name="heard"):
     """What the page's callback was given, once it was given `count` objects and then nothing more for a while."""
-    page.wait_for_function(f"{name}.length >= {count}")
+    # In a full-page flow the window passes through pages that know no such name; the wait goes on over them.
+    page.wait_for_function(f"typeof {name} !== 'undefined' && {name}.length >= {count}")
     page.wait_for_timeout(100)
     return page.evaluate(f"{name}.map(fields => [...Object.entries(fields)])")
 
