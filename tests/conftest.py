@@ -1,9 +1,11 @@
 """What all tests share: a browser, the sandbox as a process of its own, and the canary for leaked secrets."""
 
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+import sysconfig
 from types import SimpleNamespace
 
 import canary
@@ -11,10 +13,20 @@ import pytest
 import requests
 from helpers import CLIENT, KEY, Browser
 
+import scconnect_wsgi
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
 
 OUTPUT = pytest.StashKey()
+INSTALLED = "SCCONNECT_INSTALLED" in os.environ  # set by tox.ini: the wheel is under test, and nothing may be left out
+
+
+def pytest_sessionstart():
+    """Under tox the wheel and not the checkout, in `make quick` the checkout: whatever sys.path has come to."""
+    place = pathlib.Path(scconnect_wsgi.__file__).parent.parent
+    expected = pathlib.Path(sysconfig.get_path("purelib")) if INSTALLED else pathlib.Path(__file__).parent.parent
+    if place != expected:
+        pytest.exit(f"These tests are about the package in {expected}, and found the one in {place}.", returncode=4)
 
 
 @pytest.fixture
@@ -103,6 +115,8 @@ def sandbox_process():
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    if INSTALLED and report.skipped:
+        report.outcome, report.longrepr = "failed", f"skipped, where nothing may be: {report.longrepr}"
     item.stash[OUTPUT] = report.capstdout + report.capstderr
     return report
 

@@ -50,10 +50,11 @@ def run(*words, folder=None, **settings):
 class Running:
     """A command that runs until it is told to stop; what it prints up to its last line of greeting is read at once."""
 
-    def __init__(self, folder, *words, until):
+    def __init__(self, folder, *words, until, python=sys.executable, env=None):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # if ignored here, it would be ignored there
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([sys.executable, *map(str, words)], cwd=folder, env=environment(), **pipes)
+        env = environment() if env is None else env
+        self.process = subprocess.Popen([python, *map(str, words)], cwd=folder, env=env, **pipes)
         too_late = threading.Timer(START_WITHIN, self.process.kill)
         too_late.start()
         self.greeting = ""
@@ -72,8 +73,8 @@ class Running:
 
 
 @contextmanager
-def running(folder, *words, until="Ctrl-C"):
-    command = Running(folder, *words, until=until)
+def running(folder, *words, until="Ctrl-C", **options):
+    command = Running(folder, *words, until=until, **options)
     try:
         yield command
     finally:

@@ -4,6 +4,7 @@ import email
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,14 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from contextlib import closing
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from test_demo import ROOTS, Person, running
 
-import scconnect_wsgi
-
-slow = pytest.mark.slow
+pytestmark = [pytest.mark.package, pytest.mark.slow]
 
 CHECKOUT = pathlib.Path(__file__).parent.parent
 MADE = ("*.egg-info", "*.pyc", "*.sqlite3*", ".*", "__pycache__", "build", "dist")  # in no fresh clone
@@ -46,6 +48,23 @@ def files(folder: pathlib.Path, prefix: str) -> dict[str, bytes]:
     return {f"{prefix}/{p.relative_to(folder)}": p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def build(source, target):
+    """An sdist, and a wheel from this sdist, in a folder."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", target, source, env=environment)
+    return target
+
+
+def metadata_of(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def requirements_of(wheel):
+    return list(map(Requirement, metadata_of(wheel).get_all("Requires-Dist")))
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A copy of the checkout: builds leave files behind, and an old `build` folder would get into a wheel."""
@@ -65,8 +84,7 @@ def built(source, tmp_path_factory):
     """The folder with an sdist, and with a wheel that was built from this sdist."""
     source = shutil.copytree(source, tmp_path_factory.mktemp("build") / "scconnect-wsgi")
     target = tmp_path_factory.mktemp("built")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", target, source)
-    return target
+    return build(source, target)
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +117,8 @@ def fresh_python(dependencies, tmp_path):
     return tmp_path / "venv" / "bin" / "python"
 
 
-def test_the_tests_run_against_what_they_should():
-    """The wheel under tox, where the checkout must be out of sight; the checkout in `make quick`."""
-    expected = sysconfig.get_path("purelib") if "SCCONNECT_INSTALLED" in os.environ else CHECKOUT
-    assert pathlib.Path(scconnect_wsgi.__file__).parent.parent == pathlib.Path(expected)
-
-
-@slow
 @pytest.mark.parametrize("way", ["a wheel", "an sdist", "its folder", "its folder, editable", "nothing but PYTHONPATH"])
-def test_the_browser_files_are_found_with_the_package_installed_from(
+def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
     way, fresh_python, wheel, sdist, source, package, tmp_path
 ):
     checkout = shutil.copytree(source, tmp_path / "checkout")
@@ -128,9 +139,70 @@ def test_the_browser_files_are_found_with_the_package_installed_from(
     assert {f"scconnect_wsgi/assets/{name}": bytes.fromhex(content) for name, content in assets.items()} == {
         name: content for name, content in package.items() if name.startswith("scconnect_wsgi/assets/")
     }
+    words = ("-m", "scconnect_wsgi", "demo", "--port", "0")
+    with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
+        for root in ROOTS.values():
+            with closing(Person(demo.url)) as person:
+                assert person.connect(root)["username"] == "joe"
+        demo.stop()
+    assert demo.process.returncode == 0
 
 
-@slow
+def test_pip_brings_four_packages_and_what_they_need(wheel, tmp_path):
+    """With the network, as a user does it."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    inspected = json.loads(run(python, "-m", "pip", "inspect", "--local"))["installed"]
+    needed_by = {
+        canonicalize_name(entry["metadata"]["name"]): {
+            canonicalize_name(requirement.name)
+            for requirement in map(Requirement, entry["metadata"].get("requires_dist", []))
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        }
+        for entry in inspected
+    }
+    for tool in ("pip", "setuptools"):
+        needed_by.pop(tool, None)
+    core = needed_by["scconnect-wsgi"]
+
+    assert core == {"webob", "oauthlib", "requests", "itsdangerous"}
+    assert set(needed_by) - {"scconnect-wsgi"} == core.union(*(needed_by[name] for name in core))
+
+
+def test_built_twice_it_is_the_same_to_the_byte(source, sdist, wheel, tmp_path):
+    """Whoever has the sources can make sure that a package was made from them."""
+    elsewhere = shutil.copytree(source, tmp_path / "elsewhere", copy_function=shutil.copy)  # with times of now
+    build(elsewhere, tmp_path / "built")
+    for first in (sdist, wheel):
+        assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
+
+
+def test_a_package_index_takes_both(sdist, wheel):
+    said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", sdist, wheel)
+    assert said.count("PASSED") == 2
+
+
+def test_what_the_wheel_says_of_itself(wheel):
+    metadata = metadata_of(wheel)
+    classifiers = metadata.get_all("Classifier")
+    assert (metadata["Name"], metadata["License-Expression"]) == ("scconnect-wsgi", "MIT")
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert {"Typing :: Typed", "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware"} <= set(classifiers)
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)} <= set(classifiers)
+    assert set(metadata.get_all("Provides-Extra")) == {"rsa", "paste"}
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert "pip install scconnect-wsgi" in metadata.get_payload()
+
+
+def test_the_oldest_versions_are_the_lower_bounds(wheel):
+    """tox.ini's `oldest` is about the versions that setup.py promises."""
+    text = (CHECKOUT / "tox.ini").read_text("utf-8").partition("[testenv:oldest]")[2].partition("[testenv:")[0]
+    oldest = dict(re.findall(r"^    ([\w.-]+)==([\w.]+)$", text, re.MULTILINE))
+    bounds = {requirement.name: str(requirement.specifier) for requirement in requirements_of(wheel)}
+    assert {name: f">={version}" for name, version in oldest.items()} == bounds
+
+
 def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel, package):
     with zipfile.ZipFile(wheel) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
@@ -148,19 +220,6 @@ def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel, pac
     }
 
 
-@slow
-def test_the_core_needs_four_packages(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        metadata = email.message_from_bytes(archive.read(name))
-    requirements = map(Requirement, metadata.get_all("Requires-Dist"))
-    core = {requirement.name for requirement in requirements if requirement.marker is None}
-
-    assert core == {"WebOb", "oauthlib", "requests", "itsdangerous"}
-    assert metadata["Requires-Python"] == ">=3.10"
-
-
-@slow
 def test_the_sdist_holds_what_it_takes_to_build_and_to_test(sdist, source):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}

@@ -78,6 +78,20 @@ install_once() {
     touch "$stamp"
 }
 
+# Every Python that the table in tox.ini has a row for: on PATH, or among pyenv's versions, whose shims on
+# PATH answer for the chosen version alone. A path a line.
+find_pythons() {
+    for minor in 10 11 12 13 14; do
+        for candidate in "python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python; do
+            if "$candidate" -c "import sys; sys.exit(sys.version_info[:2] != (3, $minor))" >/dev/null 2>&1 &&
+                can_make_venvs "$candidate"; then
+                "$candidate" -c 'import sys; print(sys.executable)'
+                break
+            fi
+        done
+    done
+}
+
 has_chromium() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 } >/dev/null
@@ -92,9 +106,15 @@ run_tests() {
         without=browser
         warn_no_browser
     fi
+    pythons=$(find_pythons)
+    for python in $pythons; do
+        say "found $("$python" --version 2>&1): $python"
+    done
     rm -rf build # setuptools' copy of the last build: a file that is gone since would be in the wheel again
     status=0
-    "$VENV/bin/python" -m tox run-parallel ${without:+--skip-env "$without"} "$@" || status=$?
+    # shellcheck disable=SC2086 # one word a path
+    "$VENV/bin/python" -m tox run-parallel ${pythons:+--discover $pythons} ${without:+--skip-env "$without"} \
+        --parallel auto "$@" || status=$?
     if [ -n "$without" ]; then
         warn_no_browser # again, where it is read: below the results
     fi
@@ -116,8 +136,8 @@ demo)
     exec "$VENV/bin/python" -m scconnect_wsgi demo "$@" # exec: Ctrl-C meets the demo and no shell around it
     ;;
 quick)
-    install_once quick --editable . --group test
-    exec "$VENV/bin/python" -m pytest -m "not browser and not slow" "$@"
+    install_once quick --editable . --group quick
+    exec "$VENV/bin/python" -m pytest --numprocesses auto -m "not browser and not slow" "$@"
     ;;
 lint)
     install_once tox tox
