@@ -1,0 +1,13 @@
+"""Every budget of the performance in one table; a few minutes. --quick only shows that all of it runs."""
+
+from __future__ import annotations
+
+import browser_files
+import connection
+import passing_through
+import scale
+import startup
+from measure import main
+
+if __name__ == "__main__":
+    main(passing_through.rows, browser_files.rows, connection.rows, startup.rows, scale.rows)
