@@ -18,7 +18,7 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
 
 OUTPUT = pytest.StashKey()
-INSTALLED = "SCCONNECT_INSTALLED" in os.environ  # set by tox.ini: the wheel is under test, and nothing may be left out
+INSTALLED = "TESTS_INSTALLED" in os.environ  # set by tox.ini: the wheel is under test, and nothing may be left out
 
 
 def pytest_sessionstart():

@@ -8,5 +8,5 @@ import os
 
 ALL = "plain flask django pyramid bottle falcon"
 SITES = {
-    name: importlib.import_module(f"sites.{name}").site for name in os.environ.get("SCCONNECT_FRAMEWORKS", ALL).split()
+    name: importlib.import_module(f"sites.{name}").site for name in os.environ.get("TESTS_FRAMEWORKS", ALL).split()
 }

@@ -46,9 +46,8 @@ both_protocols = pytest.mark.parametrize("protocol", GOOD)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch):
+def _nothing_stored_yet():
     met(SECRET_KEY)
-    monkeypatch.delenv("SCCONNECT_INSTALLED", raising=False)  # tox.ini's; the package knows no such option
     configured.store_token.tokens.clear()
 
 

@@ -142,7 +142,8 @@ def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
     words = ("-m", "scconnect_wsgi", "demo", "--port", "0")
     with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
         for root in ROOTS.values():
-            with closing(Person(demo.url)) as person:
+            person = Person(demo.url)
+            with closing(person.session):
                 assert person.connect(root)["username"] == "joe"
         demo.stop()
     assert demo.process.returncode == 0
