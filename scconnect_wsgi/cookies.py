@@ -13,7 +13,6 @@ import json
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from http.cookies import Morsel
 from typing import Any, NamedTuple
 
 from itsdangerous import BadData, Signer
@@ -141,19 +140,12 @@ class FlowCookies:
             raise FlowExpired("This flow was started in the future: the clocks of this site's hosts differ.")
 
     def _set(self, name: str, value: str | None, secure: bool) -> str:
-        """One Set-Cookie value; without a value, the removal."""
-        cookie: Morsel[str] = Morsel()
-        cookie.set(_wire_name(name, secure), value or "", value or "")
+        """One Set-Cookie value; without a value, the removal. Name and value consist of letters, digits and ``-_.``."""
         age = self._max_age if value else 0
-        attributes: dict[str, Any] = {
-            "path": "/",
-            "max-age": age,
-            "secure": secure,
-            "httponly": True,
-            "samesite": "Lax",
-        }
-        cookie.update(attributes)
-        return cookie.OutputString()
+        return (
+            f"{_wire_name(name, secure)}={value or ''}; HttpOnly; Max-Age={age}; Path=/; SameSite=Lax"
+            f"{'; Secure' if secure else ''}"
+        )
 
 
 def user_mark(user: str | None) -> str:

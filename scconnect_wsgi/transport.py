@@ -97,15 +97,16 @@ class Transport:
 
     def _attempt(self, call: Call, progress: Progress) -> Answer | Failure:
         """One try. A failure is returned, not raised: what requests raised holds the request and its secrets."""
-        request = requests.PreparedRequest()
         try:
-            request.prepare(call.method, call.url, {**DEFAULT_HEADERS, **call.headers}, data=call.body)
+            request = _prepared(call)
             proxies = self._proxies()
-            response = self._adapter().send(request, stream=True, timeout=progress.left(), proxies=proxies)
+            # _Adapter.build_response says what this is
+            response: Any = self._adapter().send(request, stream=True, timeout=progress.left(), proxies=proxies)
             try:
                 return self._read(response)
             finally:
                 response.close()
+                response.release_conn()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return _explain(error, urlsplit(call.url).hostname)
 
@@ -121,8 +122,8 @@ class Transport:
             adapter = self._adapters.setdefault(pid, _Adapter(self._tls))  # no lock: a fork could copy it locked
         return adapter
 
-    def _read(self, response: requests.Response) -> Answer | Failure:
-        status, headers = response.status_code, response.headers
+    def _read(self, response: urllib3.response.BaseHTTPResponse) -> Answer | Failure:
+        status, headers = response.status, response.headers
         if status == 429 or status >= 500:
             return ProviderUnavailable(
                 f"The provider is overloaded or out of order (status {status}). Try again later.",
@@ -136,7 +137,7 @@ class Transport:
         if headers.get("Content-Encoding", "").lower() not in ("", "identity"):
             return ProviderError("The provider compressed its answer though it was asked not to.")
         body = b""
-        while chunk := response.raw.read(self.max_bytes + 1 - len(body), decode_content=False):
+        while chunk := response.read(self.max_bytes + 1 - len(body), decode_content=False):
             body += chunk
             if len(body) > self.max_bytes:
                 return ProviderError(f"The provider's answer is longer than {self.max_bytes} bytes.")
@@ -178,6 +179,19 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing to set: the context verifies the certificate and the host name."""
+
+    def build_response(self, req: Any, resp: Any) -> Any:
+        """urllib3's answer as it is: cookies, encodings and redirects, which requests would look for, are not taken."""
+        return resp
+
+
+def _prepared(call: Call) -> requests.PreparedRequest:
+    """What the adapter sends. requests' own ``prepare`` would also look for cookies, hooks and .netrc, each time."""
+    request = requests.PreparedRequest()
+    request.method, request.url = call.method, as_sent(call.url)
+    request.prepare_headers({**DEFAULT_HEADERS, **call.headers})
+    request.prepare_body(call.body, None)
+    return request
 
 
 @lru_cache(maxsize=64)  # a process knows a handful of addresses
