@@ -19,6 +19,8 @@ import requests
 
 import scconnect_wsgi
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "plain" / "app.py"
 START_WITHIN = 10  # seconds; it takes less than one, on a machine that does nothing else
 CLICK = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}

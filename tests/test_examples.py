@@ -12,6 +12,8 @@ from frameworks import ALL, SITES
 from helpers import KEY, Browser, Site, landed, opened, popup_of, query
 from test_demo import environment, running
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
 # The plain example is the README's, and run by test_demo.

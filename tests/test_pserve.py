@@ -8,8 +8,11 @@ import sysconfig
 import time
 from contextlib import contextmanager
 
+import pytest
 from helpers import Browser, Site, landed
 from test_demo import environment
+
+pytestmark = pytest.mark.slow
 
 HERE = pathlib.Path(__file__).parent
 PASTE = HERE.parent / "examples" / "paste"

@@ -19,6 +19,8 @@ from requests_oauthlib import OAuth1Session
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.sandbox import Sandbox, serve
 
+pytestmark = pytest.mark.slow
+
 CALLBACK = "http://127.0.0.1:9/oauth/access_token"
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636 appendix B
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"

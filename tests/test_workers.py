@@ -15,6 +15,8 @@ from helpers import ARRIVAL, CLICK, Browser, Site, landed, query
 
 from scconnect_wsgi.sandbox import Sandbox, serve
 
+pytestmark = pytest.mark.slow
+
 HERE = pathlib.Path(__file__).parent
 TRIES = 40  # with two workers, one of them answers 40 times in a row about never
 SITE = """
