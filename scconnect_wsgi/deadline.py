@@ -113,7 +113,8 @@ class _Timed(HTTPConnection):
     """What our two kinds of connection add to urllib3's."""
 
     response_class = _StrictResponse
-    _used = 0.0  # when the last part of a request was sent, by time.monotonic()
+    _used = 0.0  # when the last request was sent, by time.monotonic()
+    _parts: list[bytes] | None = None  # of the request that is being put together
     _fresh = False  # connected for this call; readable all the same, as TLS 1.3 sends session tickets unasked
 
     def _new_conn(self) -> socket.socket:
@@ -156,13 +157,26 @@ class _Timed(HTTPConnection):
             return False
         return not wait_for_read(self.sock, timeout=0.0)  # what can be read before we asked is the end
 
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send head and body in one piece: one TLS record and one packet in place of two."""
+        self._parts = []
+        try:
+            super().request(*args, **kwargs)
+            parts = self._parts
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
+
     def send(self, data: Any) -> None:
-        """Send a part of the request; before the first byte, make sure that the other side still listens.
+        """Send the request; before the first byte, make sure that the other side still listens.
 
         A request that has left is never sent again, so this is the last moment to notice that the
         provider closed a kept-alive connection. Raises ConnectionResetError, on which the transport
         signs anew and opens another connection.
         """
+        if self._parts is not None:
+            self._parts.append(data)
+            return
         if self.sock is not None and not (self._fresh or _current.get().sent or self.is_connected):
             raise ConnectionResetError("the other side closed the connection while it rested")
         self._used = time.monotonic()

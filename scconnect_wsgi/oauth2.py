@@ -66,24 +66,19 @@ class OAuth2:
         self.provider = provider
         self.transport = transport or http.shared_transport()
         self.audience = f"oauth2 {provider.authorize_url} {provider.token_url} {client_id}"
-        self._client = {"client_id": client_id, "client_secret": client_secret}
-        self._scope = {"scope": scope} if scope else {}
+        # What is the same for every user is encoded once.
+        asked = {"response_type": "code", "client_id": client_id, "code_challenge_method": "S256"}
+        asked |= {**({"scope": scope} if scope else {}), **provider.authorize_params}
+        self._authorize_url = with_query(provider.authorize_url, asked)
+        grant = {"grant_type": "authorization_code", "client_id": client_id, "client_secret": client_secret}
+        self._grant = urlencode(grant)
 
     def begin(self, callback_url: str) -> Departure:
         """Choose state and verifier and say where the user goes (OAuth 2.1 section 4.1.1). Asks nobody."""
         state = secrets.token_urlsafe(STATE_BYTES)
         verifier = secrets.token_urlsafe(VERIFIER_BYTES)
-        query = {
-            "response_type": "code",
-            "client_id": self._client["client_id"],
-            "redirect_uri": callback_url,
-            "code_challenge": code_challenge(verifier),
-            "code_challenge_method": "S256",
-            "state": state,
-            **self._scope,
-            **self.provider.authorize_params,
-        }
-        return Departure(with_query(self.provider.authorize_url, query), state, {"state": state, "verifier": verifier})
+        query = {"redirect_uri": callback_url, "code_challenge": code_challenge(verifier), "state": state}
+        return Departure(with_query(self._authorize_url, query), state, {"state": state, "verifier": verifier})
 
     def flow_id(self, answer: Answer) -> str:
         """The state."""
@@ -102,22 +97,16 @@ class OAuth2:
         code = answer.get("code")
         if not code:
             raise ProviderError("The provider sent the user back without a code.")
-        fields = {
-            "grant_type": "authorization_code",
-            **self._client,
-            "redirect_uri": callback_url,
-            "code_verifier": pending["verifier"],
-            "code": code,
-        }
-        return self._redeem(fields)
+        fields = {"redirect_uri": callback_url, "code_verifier": pending["verifier"], "code": code}
+        return self._redeem(f"{self._grant}&{urlencode(fields)}")
 
-    def _redeem(self, fields: dict[str, str]) -> AccessToken:
+    def _redeem(self, body: str) -> AccessToken:
         headers = {
             **self.provider.headers,
             "Accept": "application/json",
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        call = http.Call("POST", self.provider.token_url, headers, urlencode(fields))
+        call = http.Call("POST", self.provider.token_url, headers, body)
         answer = self.transport.send(lambda: call)
         parsed = _parse(answer)
         if answer.status >= 400 or parsed.get("error") is not None:

@@ -173,6 +173,17 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = POOLS
         return manager
 
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The pool for a request, without requests' search for a proxy where there is none."""
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        parts = urlsplit(request.url)
+        return self.poolmanager.connection_from_host(parts.hostname, parts.port, parts.scheme)
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        """What stands in the request line; with a proxy, that may be the whole URL."""
+        return str(super().request_url(request, proxies) if proxies else request.path_url)
+
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         parts = urlsplit(request.url)
         return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}, {}
