@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import socket
 import time
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -226,3 +227,16 @@ def nobody_asked(provider):
     before = dict(provider.counts)
     yield
     assert dict(provider.counts) == before
+
+
+def wait_for(port, process, log):
+    """Until a server that writes into a file answers; where it ends instead, or 20 seconds pass, what it wrote."""
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("localhost", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(log.read_text())

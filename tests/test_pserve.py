@@ -5,11 +5,10 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import time
 from contextlib import contextmanager
 
 import pytest
-from helpers import Browser, Site, landed
+from helpers import Browser, Site, landed, wait_for
 from test_demo import environment
 
 pytestmark = pytest.mark.slow
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.slow
 HERE = pathlib.Path(__file__).parent
 PASTE = HERE.parent / "examples" / "paste"
 PSERVE = pathlib.Path(sysconfig.get_path("scripts")) / "pserve"
-START_WITHIN = 15  # seconds
 
 
 @contextmanager
@@ -44,19 +42,6 @@ def served(folder, provider, **changes):
         process.wait(timeout=10)
     for word in ("Traceback", "code=", "sandbox-secret"):
         assert word not in log.read_text()
-
-
-def wait_for(port, process, log):
-    """Until somebody listens. waitress says when, but only where logging was set up."""
-    deadline = time.monotonic() + START_WITHIN
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("localhost", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(log.read_text())
 
 
 def test_the_development_example_connects(tmp_path, provider):
