@@ -8,10 +8,9 @@ redirects, no cookies, no .netrc, and nothing from the environment: neither prox
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
@@ -25,13 +24,12 @@ from requests.adapters import HTTPAdapter
 
 from scconnect_wsgi.deadline import POOLS, Progress, one_call
 from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable
+from scconnect_wsgi.failures import Failure, explain
 
 ATTEMPTS = 3  # times a call is built anew, as long as not one byte of it has left
 POOL_SIZE = 32  # kept-alive connections per host; more threads than that open one for the call
 MAX_RETRY_AFTER = 86_400  # seconds; what asks for more than a day is not meant for a user who waits
 DEFAULT_HEADERS = {"User-Agent": "scconnect-wsgi", "Accept-Encoding": "identity"}
-
-Failure = ProviderError | ProviderUnavailable
 
 
 class Call(NamedTuple):
@@ -108,7 +106,7 @@ class Transport:
                 response.close()
                 response.release_conn()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return _explain(error, urlsplit(call.url).hostname)
+            return explain(error, urlsplit(call.url).hostname)
 
     def _proxies(self) -> dict[str, str] | None:
         return {"http": self.proxy, "https": self.proxy} if self.proxy else None
@@ -226,35 +224,6 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_bundle or certifi.where())
     except OSError:  # ssl.SSLError is one
         raise ConfigurationError("ca_bundle cannot be read as a file of PEM certificates.") from None
-
-
-def _explain(error: BaseException, host: str | None) -> Failure:
-    """A sentence for what went wrong, from the kinds of the errors alone: their texts may hold secrets."""
-    causes = list(_causes(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return ProviderUnavailable(
-            f"The certificate of {host} was not accepted. Likely causes: another host answered, this machine's clock "
-            "is wrong, or the authority is a private one, whose PEM file Transport(ca_bundle=...) takes."
-        )
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return ProviderUnavailable(f"The name {host} cannot be resolved. Check the provider's address.")
-    # urllib3 calls a refused connection a kind of timeout
-    late = [cause for cause in causes if not isinstance(cause, urllib3.exceptions.NewConnectionError)]
-    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.TimeoutError)) for cause in late):
-        return ProviderUnavailable(f"{host} did not answer in time. Try again later.")
-    if any(isinstance(cause, (OSError, urllib3.exceptions.HTTPError)) for cause in causes[1:]):
-        return ProviderUnavailable(f"{host} refused the connection, or broke it before its answer was complete.")
-    return ProviderError(f"The request to {host}, or its answer, is not valid HTTP.")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was made from; requests and urllib3 keep that in ``args`` or ``reason``."""
-    seen: list[object] = [error]
-    for cause in seen:
-        if isinstance(cause, BaseException):
-            yield cause
-            wrapped = [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
-            seen += [other for other in wrapped if not any(other is known for known in seen)]
 
 
 def _seconds(retry_after: str) -> int | None:

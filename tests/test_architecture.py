@@ -21,7 +21,8 @@ CORE = {
     "provider": {"errors", "urls"},
     "flow": {"errors"},
     "deadline": set(),
-    "transport": {"deadline", "errors", "flow", "provider", "urls"},
+    "failures": {"errors"},
+    "transport": {"deadline", "errors", "failures", "flow", "provider", "urls"},
     "oauth1": {"errors", "flow", "provider", "transport", "urls"},
     "oauth2": {"errors", "flow", "provider", "transport", "urls"},
     "cookies": {"errors", "flow", "urls"},
@@ -47,7 +48,7 @@ ALLOWED = {
 # What comes from outside and is kept to a few rooms.
 OUTSIDE = {
     "requests": {"transport"},
-    "urllib3": {"deadline", "transport"},
+    "urllib3": {"deadline", "failures", "transport"},
     "certifi": {"transport"},
     "webob": {"demo", "middleware", "sandbox", "site"},
 }
