@@ -1,16 +1,17 @@
 # All the set-up there is. What each command needs, tools/bootstrap.sh installs into .venv.
 # More arguments: make demo ARGS="--protocol oauth1"; make quick ARGS="-k cookies"
 
-.PHONY: help demo test quick lint clean
+.PHONY: help demo test quick lint bench clean
 
 help:
 	@echo 'make demo    the whole thing on this machine, no account needed; Ctrl-C ends it'
 	@echo 'make test    everything the CI runs: lint, the tests against the built wheel, a real browser'
 	@echo 'make quick   while working: the tests that need neither a browser nor a build'
 	@echo 'make lint    ruff and mypy'
+	@echo 'make bench   every budget of the performance beside its peers, in one table; two minutes'
 	@echo 'make clean   remove everything these commands made'
 
-demo test quick lint:
+demo test quick lint bench:
 	@sh tools/bootstrap.sh $@ $(ARGS)
 
 clean:

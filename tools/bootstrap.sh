@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint [ARGUMENT...]
+# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|bench [ARGUMENT...]
 #
 # Asks for Python 3.10 or newer and nothing else. All that it makes is in .venv and .tox; `make clean`
 # removes both. It is for /bin/sh, whichever shell that is.
@@ -69,7 +69,7 @@ install_once() {
     stamp=$VENV/$1.installed
     shift
     if [ -x "$VENV/bin/python" ] && [ -f "$stamp" ] &&
-        [ -z "$(find setup.py pyproject.toml tools/bootstrap.sh -newer "$stamp")" ]; then
+        [ -z "$(find setup.py pyproject.toml tools/bootstrap.sh benchmarks/requirements.txt -newer "$stamp")" ]; then
         return
     fi
     make_venv
@@ -143,11 +143,15 @@ lint)
     install_once tox tox
     exec "$VENV/bin/python" -m tox run -e lint "$@"
     ;;
+bench)
+    install_once bench --editable . -r benchmarks/requirements.txt
+    exec "$VENV/bin/python" benchmarks/run.py "$@"
+    ;;
 test)
     install_once tox tox
     run_tests "$@"
     ;;
 *)
-    die "usage: tools/bootstrap.sh demo|test|quick|lint [ARGUMENT...]"
+    die "usage: tools/bootstrap.sh demo|test|quick|lint|bench [ARGUMENT...]"
     ;;
 esac
