@@ -36,6 +36,7 @@ class Held(NamedTuple):
     base: str  # the public root of the site at the start
     user: str  # a hash of the user's name, empty without one
     pending: Mapping[str, str]
+    return_to: str = ""  # a path of the site; empty: close.html
 
 
 class FlowCookies:
@@ -56,14 +57,16 @@ class FlowCookies:
         self._signer = Signer(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
         self._max_age = max_age
 
-    def issue(self, header: str, flow_id: str, base: str, user: str, pending: Mapping[str, str]) -> list[str]:
+    def issue(
+        self, header: str, flow_id: str, base: str, user: str, pending: Mapping[str, str], return_to: str = ""
+    ) -> list[str]:
         """The Set-Cookie values that begin a flow: its own, and the removal of the oldest of too many.
 
         ``header`` is the request's Cookie header. Raises ProviderError where the provider's token is
         too long to be kept.
         """
         secure = base.startswith("https:")
-        held = Held(time.time_ns() // 1000, base, user, pending)
+        held = Held(time.time_ns() // 1000, base, user, pending, return_to)
         value = self._signer.sign(base64_encode(_pack(held))).decode("ascii")
         name = _flow_name(flow_id)
         if len(_wire_name(name, secure)) + len(value) >= MAX_BYTES:

@@ -26,9 +26,9 @@ from scconnect_wsgi.flow import Flow
 from scconnect_wsgi.guard import Verdict, is_speculative, judge_start
 from scconnect_wsgi.once import Once
 from scconnect_wsgi.responses import adding, forget_query, mount, page, redirect
-from scconnect_wsgi.site import OnFailure, Result, Site, StoreToken, as_text
+from scconnect_wsgi.site import OnFailure, Result, Site, StoreToken, with_fields
 from scconnect_wsgi.static import browser_files
-from scconnect_wsgi.urls import checked_path, origin, read_query, with_query
+from scconnect_wsgi.urls import checked_path, origin, path_of_this_origin, read_query
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -90,7 +90,7 @@ class SCConnect:
         self._callback_path = checked_path(access_token_path, "access_token_path")
         self._assets_path = checked_path(assets_path, "assets_path")
         self._assets_first, self._assets_end = f"{assets_path}/", f"{assets_path}0"  # 0 comes next after the slash
-        files = {f"{assets_path}/{name}": file for name, file in browser_files().items()}
+        files = {f"{assets_path}/{name}": file for name, file in browser_files(assets_path.count("/")).items()}
         start_path = checked_path(request_token_path, "request_token_path")
         self._first = Once()
         self._routes: dict[str, WSGIApplication] = {start_path: self._start, access_token_path: self._finish, **files}
@@ -118,44 +118,52 @@ class SCConnect:
         answer = self._screen(environ, start_response, "GET, HEAD, POST")
         if not isinstance(answer, dict):
             return answer
-        request, root = Request(environ), None
+        try:
+            return_to = path_of_this_origin(answer.get("return_to", ""))
+        except ValueError:
+            message = "Its return_to must be a path of this site, such as /account, of at most 512 characters."
+            return self._show(environ, start_response, "400 Bad Request", "This link is damaged", message)
+        request, home = Request(environ), return_to or self._close_page(mount(environ))
         try:
             root = self._site.root(request)
+            home = return_to or self._close_page(root)
             verdict = judge_start(environ, origin(root))
             if verdict is not Verdict.START:
                 return self._question(environ, start_response, verdict)
             user = user_mark(self._site.user(request))
             departure = self._flow.begin(root + self._callback_path)
             header = environ.get("HTTP_COOKIE", "")
-            cookies = self._cookies.issue(header, departure.flow_id, root, user, departure.pending)
+            cookies = self._cookies.issue(header, departure.flow_id, root, user, departure.pending, return_to)
         except ConnectError as error:
             failure = error
         else:
             return redirect(start_response, departure.authorize_url, cookies)
-        return self._fail(failure, request, start_response, root, [])
+        return self._fail(failure, request, start_response, home, [])
 
     def _finish(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """The access-token path: exchange what came back, store the token, send the popup home."""
         answer = self._screen(environ, start_response, "GET, HEAD")
         if not isinstance(answer, dict):
             return answer
-        request, root = Request(environ), None
+        request, home = Request(environ), self._close_page(mount(environ))
         cookies: list[str] = []  # what the browser is told from here on, however it ends
         try:
             root = self._site.root(request)
+            home = self._close_page(root)
             user = user_mark(self._site.user(request))
             held = self._held(environ, answer, root, cookies)
+            home = held.return_to or home
             if held.user != user:
                 raise WrongUser("Another user of this site began this connection. Start again.")
             token = self._flow.finish(held.base + self._callback_path, answer, held.pending)
             if not isinstance(self._store_token, HandOver):
                 result = self._site.store(self._store_token, token, request)
-                return self._go_home(result, request, start_response, root, cookies)
+                return self._go_home(result, request, start_response, home, cookies)
         except ConnectError as error:
             failure = error  # answered below: what the site's own code raises there is not to be chained to it
         else:
-            return self._hand_over(environ, start_response, root, cookies, token=token)
-        return self._fail(failure, request, start_response, root, cookies)
+            return self._hand_over(environ, start_response, home, cookies, token=token)
+        return self._fail(failure, request, start_response, home, cookies)
 
     def _screen(
         self, environ: WSGIEnvironment, start_response: StartResponse, methods: str
@@ -189,38 +197,33 @@ class SCConnect:
         return held
 
     def _fail(
-        self, error: ConnectError, request: Request, start_response: StartResponse, root: str | None, cookies: list[str]
+        self, error: ConnectError, request: Request, start_response: StartResponse, home: str, cookies: list[str]
     ) -> Iterable[bytes]:
         """Failures take the same road home as successes."""
         log.warning("%s: %s", error.code, error.message)
         if self._hands_failures_over:
-            return self._hand_over(request.environ, start_response, root, cookies, error=error)
-        return self._go_home(self._site.failed(error, request), request, start_response, root, cookies)
+            return self._hand_over(request.environ, start_response, home, cookies, error=error)
+        return self._go_home(self._site.failed(error, request), request, start_response, home, cookies)
 
     def _go_home(
-        self, result: Result, request: Request, start_response: StartResponse, root: str | None, cookies: list[str]
+        self, result: Result, request: Request, start_response: StartResponse, home: str, cookies: list[str]
     ) -> Iterable[bytes]:
         if isinstance(result, Response):
             return result(request.environ, adding(start_response, cookies))
-        return redirect(start_response, self._close_url(root or mount(request.environ), result or {}), cookies)
+        return redirect(start_response, with_fields(home, result or {}), cookies)
 
     def _hand_over(
-        self,
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-        root: str | None,
-        cookies: list[str],
-        **found: object,
+        self, environ: WSGIEnvironment, start_response: StartResponse, home: str, cookies: list[str], **found: object
     ) -> Iterable[bytes]:
         """Let the wrapped application answer. The query goes: a code or a verifier is nothing for its logs."""
         forget_query(environ)
         environ.update({f"scconnect.{name}": value for name, value in found.items()})
-        environ["scconnect.close_url"] = partial(self._close_url, root or mount(environ))
+        environ["scconnect.close_url"] = partial(with_fields, home)
         return self._app(environ, adding(start_response, cookies))
 
-    def _close_url(self, root: str, fields: Mapping[str, Any]) -> str:
-        """The URL of close.html with ``fields`` as its query: a path, so that it cannot leave the origin."""
-        return with_query(f"{urlsplit(root).path}{self._assets_path}/close.html", as_text(fields))
+    def _close_page(self, root: str) -> str:
+        """Where a flow ends whose link names no other place: a path, so that it cannot leave the origin."""
+        return f"{urlsplit(root).path}{self._assets_path}/close.html"
 
     def _question(self, environ: WSGIEnvironment, start_response: StartResponse, verdict: Verdict) -> Iterable[bytes]:
         if verdict is Verdict.FORBID:
@@ -238,6 +241,6 @@ class SCConnect:
         message: str,
         **more: Any,
     ) -> Iterable[bytes]:
-        assets = self._site.prefix(environ) + self._assets_path
-        body = page(start_response, status, title, message, assets, **more)
+        prefix = self._site.prefix(environ)
+        body = page(start_response, status, title, message, prefix + self._assets_path, prefix + "/", **more)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body

@@ -65,14 +65,22 @@ def page(
     title: str,
     message: str,
     assets: str,
+    home: str,
     *,
     headers: Sequence[tuple[str, str]] = (),
     button: str = "",
 ) -> Iterable[bytes]:
-    """A page of our own. ``assets`` is the path of the browser files; ``button`` posts to the page's own address."""
+    """A page of our own. ``assets`` is the path of the browser files, ``home`` the site's own first page.
+
+    ``button`` posts to the page's own address.
+    """
     action = f'<form method="post"><button type="submit">{html.escape(button)}</button></form>' if button else ""
     text = _template().substitute(
-        title=html.escape(title), message=html.escape(message), assets=html.escape(assets), action=action
+        title=html.escape(title),
+        message=html.escape(message),
+        assets=html.escape(assets),
+        home=html.escape(home),
+        action=action,
     )
     body = text.encode("utf-8")
     own_headers = [

@@ -18,7 +18,7 @@ from scconnect_wsgi.errors import ConfigurationError, ConnectError, StartRefused
 from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.responses import mount
-from scconnect_wsgi.urls import checked_root
+from scconnect_wsgi.urls import checked_root, with_query
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -132,6 +132,11 @@ def _checked(result: object) -> Result:
 def as_text(fields: Mapping[str, Any]) -> dict[str, str]:
     """Fields for close.html: every value as text, None as nothing."""
     return {str(name): "" if value is None else str(value) for name, value in fields.items()}
+
+
+def with_fields(home: str, fields: Mapping[str, Any]) -> str:
+    """The address a flow ends at, with ``fields`` as its query."""
+    return with_query(home, as_text(fields))
 
 
 def _safe_traceback(request: Request, token: AccessToken | None = None) -> str:

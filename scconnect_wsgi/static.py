@@ -110,7 +110,9 @@ def _takes_gzip(accept_encoding: str) -> bool:
 
 
 @cache
-def browser_files() -> dict[str, BrowserFile]:
-    """Every file that is served, by its name."""
+def browser_files(depth: int = 1) -> dict[str, BrowserFile]:
+    """Every file that is served, by its name; ``depth`` is how many folders they lie below the site's first page."""
     folder = asset_folder()
-    return {name: BrowserFile((folder / name).read_bytes(), *about) for name, about in FILES.items()}
+    bodies = {name: (folder / name).read_bytes() for name in FILES}
+    bodies["close.html"] = bodies["close.html"].replace(b'href="../"', b'href="' + b"../" * depth + b'"')
+    return {name: BrowserFile(bodies[name], *about) for name, about in FILES.items()}

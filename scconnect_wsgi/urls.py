@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from scconnect_wsgi.errors import ConfigurationError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_QUERY = 8192  # bytes; codes of some providers are JWTs of 2 KB, servers stop reading at 8 KB
+MAX_RETURN = 512  # characters; it travels in the flow's cookie, beside tokens of up to 1,500
 MAX_FIELDS = 100  # no protocol sends 20
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no space: what a URL may consist of
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")
@@ -56,6 +57,19 @@ def checked_path(path: str, name: str) -> str:
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise ConfigurationError(f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only.")
     return path
+
+
+def path_of_this_origin(path: str) -> str:
+    """Return ``path`` (a path with maybe a query, or nothing) encoded so that it stays on the origin it is read on.
+
+    Browsers read ``//host`` and ``/\\host`` as another host's address, and drop tabs and line breaks before they
+    look; here all of these but the first are percent-encoded. Raises ValueError for the first, for what does
+    not begin with a slash, for a fragment (the fields go behind it) and for more than MAX_RETURN characters.
+    """
+    encoded = quote(path, safe="/?&=%!$'()*+,;:@~")
+    if path and (not path.startswith("/") or path.startswith("//") or "#" in path or len(encoded) > MAX_RETURN):
+        raise ValueError("no path of this origin")
+    return encoded
 
 
 def origin(url: str | SplitResult) -> str:
