@@ -1,32 +1,27 @@
-/*
- * "Connect with SoundCloud", the page's side.
- *
- *   SC.Connect.prepareButton(node, {
- *     request_token_endpoint: '/oauth/request_token',  // where the popup starts
- *     access_token_endpoint: '/oauth/access_token',    // where the provider sends it back; the browser needs no telling
- *     callback: function (query_obj) {}                // {username: 'joe', oauth_token_id: '43'}, or {error: ...}
- *   });
- *
- * SC.Connect.open(options) does the same from a click handler of your own and returns a Promise of the same object.
- * No dependencies and no build step; close.js is the popup's side.
- */
+// "Connect with SoundCloud", the page's side. docs/browser.md is its manual, sc-connect.d.ts has its types.
 (function () {
   'use strict';
 
   const SC = (window.SC = window.SC || {});
-  if (SC.Connect && SC.Connect.prepareButton) return; // included twice: flows under way stay with the first
+  if (SC.Connect && SC.Connect.prepareButton) return; // included twice
 
-  const WIDTH = 456; // CSS pixels, the size the provider's popup pages are made for
+  const WIDTH = 456; // CSS pixels, what popup pages are made for
   const HEIGHT = 550;
-  const DEFAULT_ENDPOINT = '/oauth/request_token';
-  const FLOW = 'sc-connect:flow'; // sessionStorage: what close.js needs to know about the flow its window belongs to
-  const RESULT = 'sc-connect:result'; // sessionStorage: what close.js brings back to a page that had no popup
+  const LOOK = 500; // milliseconds between two looks at a popup
+  const GRACE = 3; // looks: a popup that ended well may seem gone before its answer is heard
+  const FLOW = 'sc-connect:flow'; // sessionStorage, for close.js: what its window is there for
+  const RESULT = 'sc-connect:result'; // sessionStorage, from close.js: what a flow without a popup brought back
 
-  const flows = new Map(); // flow id -> what to do with its answer
-  const buttons = new WeakMap(); // node -> its options
+  // Beside the folder of this script: right under any prefix.
+  const own = document.currentScript;
+  const START = own && own.src ? new URL('../oauth/request_token', own.src).pathname : '/oauth/request_token';
+
+  const flows = new Map(); // id -> flow: all that may still be answered
+  const latest = new Map(); // button, or start of an open() -> the flow that a click returns to
+  const buttons = new WeakMap(); // button -> {button, name, options}; no options: taken back
   let prepared = 0;
 
-  // Where storage is switched off, even naming it throws. Everything here also works, less well, without it.
+  // Where storage is switched off, even naming it throws.
   function attempt(action) {
     try {
       return action();
@@ -35,76 +30,178 @@
     }
   }
 
-  const remember = (flow) => attempt(() => sessionStorage.setItem(FLOW, JSON.stringify(flow)));
-  const forget = () => attempt(() => sessionStorage.removeItem(FLOW));
+  const remember = (it) => attempt(() => sessionStorage.setItem(FLOW, JSON.stringify(it)));
 
-  // Taken out at once, whoever claims it: neither Back nor a reload may call a callback again.
+  // Taken out at once: neither Back nor a reload calls a callback again.
   let returned = attempt(() => JSON.parse(sessionStorage.getItem(RESULT)));
   attempt(() => sessionStorage.removeItem(RESULT));
 
-  // An ordinary object, so that query_obj.hasOwnProperty works; fromEntries defines its keys and does not assign
-  // them, so that "__proto__" is a field like any other.
+  // When the page's own scripts have run, those that wait for the document too.
+  const ready = new Promise((go) => {
+    const soon = () => setTimeout(go);
+    if (document.readyState === 'complete') soon();
+    for (const type of ['DOMContentLoaded', 'load']) window.addEventListener(type, soon);
+  });
+
+  // fromEntries defines its keys and does not assign them: "__proto__" is a field like any other.
   const decode = (query) => Object.fromEntries(new URLSearchParams(query));
 
-  function claim(button) {
-    if (!returned || returned.button !== button) return null;
+  function claim(name) {
+    if (!returned || returned.button !== name) return null;
     const { query } = returned;
     returned = null;
     return decode(query);
   }
 
   function report(options, fields) {
+    const failed = 'error' in fields;
+    if (failed) console.warn('sc-connect:', fields.error, fields.error_description || '');
     if (options.callback) options.callback(fields);
-    const other = 'error' in fields ? options.error : options.success; // SC.Connect.open({success, error}) of 2011
+    const other = failed ? options.error : options.success;
     if (other) other(fields);
   }
 
-  // close.js answers on three roads at once, because each of them is closed in some browser. The first one wins.
-  // A flow waits as long as its page lives: popup.closed reads true for an open popup once a
-  // Cross-Origin-Opener-Policy has cut it off, so it says nothing about whether an answer is still to come.
+  // close.js answers on three roads at once, since each is closed in some browser. The first answer counts.
   function deliver(id, query) {
     const flow = flows.get(id);
     if (!flow || typeof query !== 'string') return;
-    flows.delete(id);
-    if (flow.channel) flow.channel.close();
+    end(flow);
     flow.done(decode(query));
   }
 
-  window.addEventListener('message', (event) => {
-    if (event.origin === location.origin && event.data) deliver(event.data.flow, event.data.query);
+  function end(flow) {
+    flows.delete(flow.id);
+    clearInterval(flow.timer);
+    if (flow.channel) flow.channel.close();
+    leave(flow);
+  }
+
+  function leave(flow) {
+    if (latest.get(flow.key) !== flow) return; // a later one of this button is under way
+    latest.delete(flow.key);
+    if (flow.button) flow.button.removeAttribute('aria-busy');
+  }
+
+  window.addEventListener('message', ({ origin, data }) => {
+    if (origin === location.origin && data) deliver(data.flow, data.query);
   });
-  window.addEventListener('storage', (event) => {
-    if (event.key) deliver(event.key.replace('sc-connect:', ''), event.newValue);
+  window.addEventListener('storage', ({ key, newValue }) => {
+    if (key) deliver(key.replace('sc-connect:', ''), newValue);
   });
 
-  // Centred on this window and not on the screen, which may be one of several: its left edge may be negative.
+  // Centred on this window: the screen may be one of several.
   function features() {
     const left = Math.round(window.screenX + (window.outerWidth - WIDTH) / 2);
     const top = Math.round(window.screenY + (window.outerHeight - HEIGHT) / 2);
     return `popup=yes,scrollbars=yes,resizable=yes,width=${WIDTH},height=${HEIGHT},left=${left},top=${top}`;
   }
 
-  // Called in the click itself: a browser gives a popup to nobody who asks later. Returns the popup, or null if the
-  // flow takes the whole page because there is none.
-  function begin(options, button, done) {
-    const endpoint = options.request_token_endpoint || DEFAULT_ENDPOINT;
+  // Says once that the popup seems gone. One that a Cross-Origin-Opener-Policy cut off always does, but while the
+  // user is in it this page has no focus. An answer is listened for all the same.
+  function look(flow) {
+    flow.looks = flow.popup.closed && document.hasFocus() ? (flow.looks || 0) + 1 : 0;
+    if (flow.looks < GRACE) return;
+    clearInterval(flow.timer);
+    leave(flow);
+    flow.gone();
+  }
+
+  function focused(key) {
+    const flow = latest.get(key);
+    if (!flow || flow.popup.closed) return null;
+    flow.popup.focus();
+    return flow;
+  }
+
+  // Called in the click itself: a browser gives a popup to nobody who asks later.
+  function begin(flow, { start, page, name, options: { popup: wanted, signal } }) {
     const id = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join('-');
-
-    // A new window starts with a copy of this page's sessionStorage and keeps it through every redirect, also when
-    // its opener and its name are taken away. So the id is there for just as long as it takes to be copied.
-    remember({ id });
-    const popup = window.open(endpoint, `sc-connect-${id}`, features());
-    forget();
-
-    if (!popup) {
-      remember({ page: location.href, button, started: Date.now() });
-      location.assign(endpoint);
-      return null;
+    let popup = null;
+    // A new window gets a copy of this page's sessionStorage, and keeps it also when opener and name are taken away.
+    // So the id is there for just as long as it takes to be copied.
+    if (wanted !== false) {
+      remember({ id });
+      popup = window.open(start, `sc-connect-${id}`, features());
+      attempt(() => sessionStorage.removeItem(FLOW));
+    }
+    if (!popup || popup === window) { // blocked, not wanted, or an in-app browser
+      if (!page) remember({ page: location.href, button: name, started: Date.now() });
+      location.assign(page || start);
+      return;
     }
     const channel = attempt(() => new BroadcastChannel(`sc-connect:${id}`));
-    if (channel) channel.onmessage = (event) => deliver(id, event.data);
-    flows.set(id, { channel, done });
-    return popup;
+    if (channel) channel.onmessage = ({ data }) => deliver(id, data);
+    Object.assign(flow, { id, popup, channel, timer: setInterval(look, LOOK, flow) });
+    flows.set(id, flow);
+    latest.set(flow.key, flow);
+    if (signal) {
+      signal.addEventListener('abort', () => {
+        if (!flows.has(id)) return;
+        end(flow);
+        popup.close();
+        if (flow.reject) flow.reject(signal.reason);
+      });
+    }
+  }
+
+  // Where a link's return_to leads if no callback is to have the answer: after a popup to `home`, without one by the
+  // link as it is, `page`.
+  function route({ button, options }) {
+    const marked = button.dataset.scConnect;
+    const link = marked === undefined ? '' : marked || button.getAttribute('href') || '';
+    const url = new URL(options.request_token_endpoint || (link[0] === '#' ? '' : link) || START, document.baseURI);
+    const page = url.href;
+    const named = url.searchParams.get('return_to');
+    url.searchParams.delete('return_to');
+    const home = named && !options.callback && attempt(() => new URL(named, location.origin));
+    return home && home.origin === location.origin ? { start: url.href, page, home } : { start: url.href };
+  }
+
+  // False if a listener of the page called preventDefault().
+  function tell(button, name, detail) {
+    return button.dispatchEvent(new CustomEvent(`scconnect:${name}`, { bubbles: true, cancelable: true, detail }));
+  }
+
+  function answer(state, fields) {
+    const { home } = route(state);
+    const leaving = tell(state.button, 'error' in fields ? 'failed' : 'done', fields) && home;
+    report(state.options, fields);
+    if (!leaving) return;
+    for (const [name, value] of Object.entries(fields)) home.searchParams.append(name, value);
+    location.assign(home);
+  }
+
+  function click(event, state) {
+    const { button, name, options } = state;
+    if (!options) return;
+    event.preventDefault(); // href="#" would jump to the top
+    if (focused(button) || !tell(button, 'start', null)) return;
+    const flow = { key: button, button, done: (fields) => answer(state, fields) };
+    flow.gone = () => {
+      tell(button, 'closed', null);
+      if (options.closed) options.closed();
+    };
+    const popup = options.popup === undefined ? button.dataset.scPopup !== 'false' : options.popup;
+    begin(flow, { ...route(state), name, options: { ...options, popup } });
+    if (flow.popup) button.setAttribute('aria-busy', 'true');
+  }
+
+  // A link becomes a button for the keyboard and for screen readers too.
+  function wire(button) {
+    prepared += 1;
+    const state = { button, name: button.id || String(prepared) }; // known by it when the page is loaded again
+    const native = button.matches('button, input');
+    const missing = (name, value) => native || button.hasAttribute(name) || button.setAttribute(name, value);
+    missing('role', 'button');
+    missing('tabindex', '0');
+    button.addEventListener('click', (event) => click(event, state));
+    button.addEventListener('keydown', (event) => {
+      if (native || !(event.key === ' ' || (event.key === 'Enter' && !button.hasAttribute('href')))) return;
+      event.preventDefault(); // the space bar would scroll
+      button.click();
+    });
+    buttons.set(button, state);
+    return state;
   }
 
   function prepareButton(node, options) {
@@ -113,45 +210,56 @@
       console.warn('SC.Connect.prepareButton: there is no such button on this page');
       return;
     }
-    const again = buttons.has(button);
-    buttons.set(button, options || {});
-    if (again) return; // prepared twice: new options, but one popup a click
-
-    prepared += 1;
-    const name = button.id || String(prepared); // what it will be known by when the page is loaded again
-    let popup = null;
-    button.addEventListener('click', (event) => {
-      event.preventDefault(); // href="#" would jump to the top
-      if (popup && !popup.closed) {
-        popup.focus();
-        return;
-      }
-      popup = begin(buttons.get(button), name, (fields) => {
-        popup = null;
-        report(buttons.get(button), fields);
+    const settings = { ...options };
+    const { signal } = settings;
+    if (signal && signal.aborted) return;
+    const state = buttons.get(button) || wire(button);
+    state.options = settings; // prepared twice: new options, but one popup a click
+    if (signal) {
+      signal.addEventListener('abort', () => {
+        if (state.options === settings) state.options = null;
       });
+    }
+    ready.then(() => {
+      const fields = state.options && claim(state.name);
+      if (fields) answer(state, fields);
     });
-
-    const fields = claim(name);
-    if (fields) setTimeout(() => report(buttons.get(button), fields)); // once the page's own script has run
   }
 
   function open(options) {
     const settings = options || {};
-    return new Promise((resolve) => {
-      const done = (fields) => {
+    const { signal, request_token_endpoint: start = START } = settings;
+    const earlier = focused(start);
+    if (earlier) return earlier.promise;
+    const flow = { key: start, gone: () => settings.closed && settings.closed() };
+    flow.promise = new Promise((resolve, reject) => {
+      if (signal && signal.aborted) throw signal.reason;
+      flow.reject = reject;
+      flow.done = (fields) => {
         resolve(fields);
         report(settings, fields);
       };
       const fields = claim(''); // this page had no popup, left, and is back: that was the flow asked for
-      if (fields) setTimeout(done, 0, fields);
-      else begin(settings, '', done);
+      if (fields) setTimeout(flow.done, 0, fields);
+      else begin(flow, { start, name: '', options: settings });
     });
+    return flow.promise;
   }
+
+  // A button with this attribute needs no script, whenever it comes into the page.
+  function prepareMarked() {
+    for (const button of document.querySelectorAll('[data-sc-connect]')) if (!buttons.has(button)) prepareButton(button);
+  }
+  prepareMarked();
+  new MutationObserver(prepareMarked).observe(document, { childList: true, subtree: true });
 
   SC.Connect = Object.assign(SC.Connect || {}, {
     prepareButton,
     open,
     initiate: () => open(SC.Connect.options), // with SC.Connect.options = {...}, as pages of 2010 do
+  });
+  ready.then(() => {
+    const fields = SC.Connect.options && claim('');
+    if (fields) report(SC.Connect.options, fields);
   });
 })();

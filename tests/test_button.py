@@ -1,0 +1,228 @@
+"""What a page's author has beyond the specification, in a real Chromium: attributes, events, signals, ways home."""
+
+import pytest
+from helpers import closed, heard, opened, popup_of
+from test_assets import JOE, NO_POPUP, endpoint, pairs, prepare, world  # noqa: F401  # the fixture
+
+pytestmark = pytest.mark.browser
+
+LISTEN = (
+    "for (const name of ['start', 'done', 'failed', 'closed']) addEventListener('scconnect:' + name, "
+    "(event) => heard.push({name, id: event.target.id, detail: JSON.stringify(event.detail)}));"
+)
+
+
+def marked(start, more="", element="a"):
+    where = f'href="{start}" data-sc-connect' if element == "a" else f'data-sc-connect="{start}"'
+    return f'<{element} id="sc-connect" {where} {more}>Connect with SoundCloud</{element}>'.replace("&", "&amp;")
+
+
+def returning(place, fields=JOE, **habits):
+    return f"{endpoint(fields, **habits)}&return_to={place}"
+
+
+def busy(page):
+    return page.get_attribute("#sc-connect", "aria-busy") == "true"
+
+
+def names(events):
+    return [dict(event)["name"] for event in events]
+
+
+@pytest.mark.parametrize("element", ["a", "button", "span"])
+@pytest.mark.parametrize("key", ["click", "Enter", " "])
+def test_a_marked_element_needs_no_script(context, world, element, key):  # noqa: F811
+    page = opened(context, world.page(LISTEN, body=marked(endpoint(), element=element)))
+    if key == "click":
+        page.click("#sc-connect")
+    else:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "sc-connect"
+        page.keyboard.press(key)
+    events = [dict(event) for event in heard(page, 2)]
+    assert [event["name"] for event in events] == ["start", "done"]
+    assert {event["id"] for event in events} == {"sc-connect"}
+    assert events[1]["detail"] == '{"username":"joe","oauth_token_id":"43"}'
+    assert page.eval_on_selector("#sc-connect", "b => b.localName === 'button' || b.role === 'button'")
+
+
+def test_a_marked_button_that_comes_later_works_too(context, world):  # noqa: F811
+    page = opened(context, world.page(LISTEN, body="<main></main>"))
+    page.evaluate("html => { document.querySelector('main').innerHTML = html; }", marked(endpoint()))
+    page.focus("#sc-connect")
+    page.keyboard.press(" ")
+    assert names(heard(page, 2)) == ["start", "done"]
+
+
+@pytest.mark.parametrize("how", ["popup", "blocked", "data-sc-popup=false"])
+@pytest.mark.parametrize("fields", [JOE, {"error": "access_denied"}], ids=["allowed", "denied"])
+def test_a_link_that_says_where_it_ends_leads_there(context, world, how, fields):  # noqa: F811
+    # The site of these tests knows no return_to: what the server does with it is in test_return_to.py.
+    body = marked(returning("/page/0%3Ftab%3D2", fields), "data-sc-popup=false" if "=" in how else "")
+    page = opened(context, world.page(NO_POPUP if how == "blocked" else "", body=body))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.click("#sc-connect")
+    if how == "popup":
+        page.wait_for_url(f"{world.site}/page/0?tab=2&" + "&".join(f"{k}={v}" for k, v in fields.items()))
+        assert not [url for url in asked if "request_token" in url]
+    else:
+        page.wait_for_url("**/close.html*")
+        assert "return_to=%2Fpage%2F0%3Ftab%3D2" in asked[0] or "return_to=/page/0%3Ftab%3D2" in asked[0]
+    assert len(context.pages) == 1 or closed(context.pages[1])
+
+
+def test_a_listener_that_says_so_keeps_the_page(context, world):  # noqa: F811
+    stay = "addEventListener('scconnect:done', (event) => { event.preventDefault(); heard.push(event.detail); });"
+    url = world.page(stay, body=marked(returning("/page/0")))
+    page = opened(context, url)
+    page.click("#sc-connect")
+    assert heard(page) == [pairs(JOE)]
+    assert page.url == url
+
+
+@pytest.mark.parametrize(
+    "place", ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:heard.push(1)"]
+)
+def test_threat_26_a_marked_link_leads_nowhere_else(context, world, place):  # noqa: F811
+    url = world.page(LISTEN, body=marked(returning(place)))
+    page = opened(context, url)
+    page.click("#sc-connect")
+    assert names(heard(page, 2)) == ["start", "done"]
+    assert page.url == url
+
+
+def test_a_listener_may_keep_a_flow_from_starting(context, world):  # noqa: F811
+    veto = "addEventListener('scconnect:start', (event) => { event.preventDefault(); heard.push({}); });"
+    page = opened(context, world.page(veto, body=marked(endpoint())))
+    page.click("#sc-connect")
+    assert heard(page) == [[]]
+    assert context.pages == [page]
+
+
+def test_the_button_is_busy_while_its_popup_is_open(context, world):  # noqa: F811
+    page = opened(context, world.page(prepare(endpoint(wait=1))))
+    assert not busy(page)
+    popup = popup_of(page)
+    popup.wait_for_selector("#allow")
+    assert busy(page)
+    popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page) == [pairs(JOE)]
+    assert not busy(page)
+
+
+def with_closed(start):
+    return prepare(start).replace("callback:", "closed: function () { heard.push({closed: 'yes'}); }, callback:")
+
+
+def test_a_popup_closed_by_hand_is_told_once_and_frees_the_button(context, world):  # noqa: F811
+    page = opened(context, world.page(LISTEN + with_closed(endpoint(wait=1))))
+    popup_of(page).close()
+    page.bring_to_front()
+    assert [dict(event).get("name", "callback") for event in heard(page, 3)] == ["start", "closed", "callback"]
+    assert not busy(page)
+    page.wait_for_timeout(2000)
+    assert len(heard(page, 3)) == 3
+
+
+def test_threat_24_an_answer_after_that_still_arrives(context, world):  # noqa: F811
+    page = opened(context, world.page(with_closed(endpoint(wait=1, coop=1))))
+    popup = popup_of(page)  # reads closed, as it was cut off
+    popup.wait_for_selector("#allow")
+    page.bring_to_front()
+    assert heard(page) == [[["closed", "yes"]]]
+    popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page, 2) == [[["closed", "yes"]], pairs(JOE)]
+
+
+def test_a_signal_takes_the_preparation_back_and_ends_its_flow(context, world):  # noqa: F811
+    script = f"var stop = new AbortController(); {LISTEN}" + prepare(endpoint(wait=1)).replace(
+        "callback:", "signal: stop.signal, callback:"
+    )
+    page = opened(context, world.page(script))
+    popup = popup_of(page)
+    page.evaluate("stop.abort()")
+    assert closed(popup)
+    assert not busy(page)
+    page.click("#sc-connect")
+    page.wait_for_timeout(200)
+    assert (context.pages, names(heard(page))) == ([page], ["start"])
+    page.evaluate(prepare(endpoint(wait=1)))  # as a framework does that mounts twice
+    popup_of(page).click("#allow", no_wait_after=True)
+    assert pairs(JOE) in heard(page, 4)
+
+
+def test_a_signal_rejects_the_promise_of_open(context, world):  # noqa: F811
+    script = (
+        "var stop = new AbortController(); $('#sc-connect')[0].onclick = function () { "
+        f"SC.Connect.open({{request_token_endpoint: '{endpoint(wait=1)}', signal: stop.signal}})"
+        ".catch(function (reason) { heard.push({name: reason.name}); }); };"
+    )
+    page = opened(context, world.page(script))
+    popup = popup_of(page)
+    page.evaluate("stop.abort()")
+    assert heard(page) == [[["name", "AbortError"]]]
+    assert closed(popup)
+    page.click("#sc-connect")  # aborted before it began
+    assert heard(page, 2) == [[["name", "AbortError"]]] * 2
+    assert len(context.pages) == 1
+
+
+def test_a_second_open_focuses_the_popup_and_shares_its_promise(context, world):  # noqa: F811
+    script = (
+        "$('#sc-connect')[0].onclick = function () { "
+        f"SC.Connect.open({{request_token_endpoint: '{endpoint(wait=1)}'}})"
+        ".then(function (fields) { heard.push(fields); }); };"
+    )
+    page = opened(context, world.page(script))
+    popup = popup_of(page)
+    popup.wait_for_selector("#allow")
+    page.click("#sc-connect")
+    page.wait_for_timeout(200)
+    assert context.pages == [page, popup]
+    popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page, 2) == [pairs(JOE)] * 2
+
+
+def test_a_full_page_flow_tells_the_options_of_a_page_of_2010(context, world):  # noqa: F811
+    script = (
+        f"SC.Connect.options = {{request_token_endpoint: '{endpoint()}', popup: false, "
+        "callback: function (fields) { heard.push(fields); }};"
+        "$('#sc-connect')[0].onclick = function () { SC.Connect.initiate(); };"
+    )
+    url = world.page(script)
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert heard(page) == [pairs(JOE)]
+    assert len(context.pages) == 1
+    page.reload()
+    assert heard(page, 0) == []
+
+
+@pytest.mark.parametrize("when", ["defer", "type=module"])
+def test_a_page_that_listens_late_hears_a_full_page_flow(context, world, when):  # noqa: F811
+    """What a deferred script or a module prepares is prepared when the document has been read."""
+    code = f"data:text/javascript,{LISTEN}".replace("+", "%2B").replace(" ", "%20").replace('"', "%22")
+    body = marked(endpoint(), "data-sc-popup=false") + f'<script {when} src="{code}"></script>'
+    url = world.page("", body=body)
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert names(heard(page)) == ["done"]
+
+
+def test_an_in_app_browser_that_has_one_window_comes_home(context, world):  # noqa: F811
+    one = "window.open = function () { return window; };"
+    url = world.page(one + prepare(endpoint()))
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert heard(page) == [pairs(JOE)]
+
+
+def test_the_page_is_told_of_a_failure_in_its_console(context, world):  # noqa: F811
+    page = opened(context, world.page(prepare(endpoint({"error": "flow_expired", "error_description": "No cookie."}))))
+    with page.expect_console_message(lambda message: message.type == "warning") as warning:
+        page.click("#sc-connect")
+    assert [argument.json_value() for argument in warning.value.args] == ["sc-connect:", "flow_expired", "No cookie."]
