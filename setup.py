@@ -65,7 +65,7 @@ setup(
     package_dir={"scconnect_wsgi.assets": "assets"},
     package_data={
         "scconnect_wsgi": ["py.typed"],
-        "scconnect_wsgi.assets": ["*.js", "*.html", "*.css", "*.png", "*.svg"],
+        "scconnect_wsgi.assets": ["*.js", "*.html", "*.css", "*.png", "*.svg", "*.ts"],
         "scconnect_wsgi.sandbox": ["*.html", "*.css"],
         "scconnect_wsgi.demo": ["*.html", "*.css", "*.js"],
     },
