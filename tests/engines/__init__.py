@@ -18,7 +18,7 @@ DEADLINE = 15  # seconds; two busy cores take a few for a page that is there at 
 PAUSE = 0.03  # seconds between two looks
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  # it says what happened, as the errors of the package do
     """The browser could not do it: the window has closed, or is on its way to another page."""
 
 

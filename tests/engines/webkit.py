@@ -14,6 +14,9 @@ from selenium.common import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.common.proxy import Proxy, ProxyType
+from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.remote_connection import RemoteConnection
 
 from engines import Engine, Profile, Refused, Window, environment, program
 
@@ -93,17 +96,17 @@ class WebKitProfile(Profile):
     def new(self):
         if self.unused:
             return self.window(self.unused.pop())
-        self.driver.switch_to.new_window("tab")
+        self.driver.switch_to.new_window("window")  # clicks do not reach a tab that another one hides
         return self.window(self.driver.current_window_handle)
 
 
 class WebKit(Engine):
-    """One session is one browser process, with a profile that is nowhere on disk."""
+    """One session of the driver is one browser process, with a profile that is nowhere on disk."""
 
     name = "webkit"
 
-    def __init__(self, variables):
-        self.variables = variables
+    def __init__(self, address):
+        self.address = address
         with self.profile() as profile:
             self.version = profile.driver.capabilities["browserVersion"]
 
@@ -113,8 +116,9 @@ class WebKit(Engine):
         options.binary_location = mini_browser()
         options.add_argument("--automation")
         options.add_argument(f"--enable-javascript={str(javascript).lower()}")
-        service = webdriver.WebKitGTKService(program("WebKitWebDriver"), env=self.variables)
-        driver = webdriver.WebKitGTK(options=options, service=service)
+        direct = Proxy({"proxyType": ProxyType.DIRECT})  # whatever proxy the environment names
+        config = ClientConfig(remote_server_addr=self.address, proxy=direct)
+        driver = webdriver.Remote(RemoteConnection(client_config=config), options=options)
         try:
             yield WebKitProfile(driver)
         finally:
@@ -147,4 +151,9 @@ def running():
     """WebKitGTK with its popup blocker on."""
     logging.getLogger("selenium").setLevel(logging.INFO)  # below that it logs addresses, with what they hold
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, screen() as display:
-        yield WebKit(environment(home, DISPLAY=display))
+        service = webdriver.WebKitGTKService(program("WebKitWebDriver"), env=environment(home, DISPLAY=display))
+        service.start()
+        try:
+            yield WebKit(service.service_url)
+        finally:
+            service.stop()
