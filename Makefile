@@ -5,7 +5,7 @@
 
 help:
 	@echo 'make demo    the whole thing on this machine, no account needed; Ctrl-C ends it'
-	@echo 'make test    everything the CI runs: lint, the tests against the built wheel, a real browser'
+	@echo 'make test    everything the CI runs: lint, the tests against the built wheel, three real browsers'
 	@echo 'make quick   while working: the tests that need neither a browser nor a build'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   every budget of the performance beside its peers, in one table; two minutes'

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import canary
 import pytest
 import requests
+from engines import table
 from helpers import CLIENT, KEY, Browser
 
 import scconnect_wsgi
@@ -27,6 +28,15 @@ def pytest_sessionstart():
     expected = pathlib.Path(sysconfig.get_path("purelib")) if INSTALLED else pathlib.Path(__file__).parent.parent
     if place != expected:
         pytest.exit(f"These tests are about the package in {expected}, and found the one in {place}.", returncode=4)
+
+
+def pytest_configure(config):
+    config.stash[table.VERSIONS] = {}
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for line in table.lines(terminalreporter, config.stash[table.VERSIONS]):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -96,16 +96,39 @@ has_chromium() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 } >/dev/null
 
-# Without a browser the browser tests are left out on a developer's machine, and never in CI.
+has_firefox() {
+    command -v firefox-esr || command -v firefox
+} >/dev/null
+
+# It has no headless mode: Xvfb is its screen.
+has_webkit() {
+    command -v WebKitWebDriver && command -v Xvfb
+} >/dev/null
+
+# Without a browser its tests are left out on a developer's machine, and never in CI.
 run_tests() {
-    without=
-    if ! has_chromium && ! { apt_install chromium && has_chromium; }; then
-        if [ "${CI:-}" = true ]; then
-            die "no Chromium, and it could not be installed: the browser tests cannot run"
-        fi
-        without=browser
-        warn_no_browser
+    if ! { has_chromium && has_firefox && has_webkit; }; then
+        apt_install chromium firefox-esr webkit2gtk-driver xvfb xauth || say "the browsers could not be installed"
     fi
+    TESTS_ENGINES=
+    missing=
+    for engine in chromium firefox webkit; do
+        if "has_$engine"; then
+            TESTS_ENGINES="$TESTS_ENGINES $engine"
+        else
+            missing="$missing $engine"
+        fi
+    done
+    export TESTS_ENGINES
+    if [ -n "$missing" ]; then
+        if [ "${CI:-}" = true ]; then
+            die "not on this machine, and not to be installed:$missing. The browser tests cannot run"
+        fi
+        warn_missing
+    fi
+    without=
+    has_chromium || without=browser
+    [ -n "$TESTS_ENGINES" ] || without='browser|engines' # tox takes an expression
     pythons=$(find_pythons)
     for python in $pythons; do
         say "found $("$python" --version 2>&1): $python"
@@ -115,16 +138,16 @@ run_tests() {
     # shellcheck disable=SC2086 # one word a path
     "$VENV/bin/python" -m tox run-parallel ${pythons:+--discover $pythons} ${without:+--skip-env "$without"} \
         --parallel auto "$@" || status=$?
-    if [ -n "$without" ]; then
-        warn_no_browser # again, where it is read: below the results
+    if [ -n "$missing" ]; then
+        warn_missing # again, where it is read: below the results
     fi
     return "$status"
 }
 
-warn_no_browser() {
+warn_missing() {
     say "**********************************************************************"
-    say "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN. Install it, for example"
-    say "with: sudo apt-get install chromium"
+    say "NOT FOUND, SO THEIR TESTS DO NOT RUN:$missing. Install them, for example with:"
+    say "sudo apt-get install chromium firefox-esr webkit2gtk-driver xvfb xauth"
     say "**********************************************************************"
 }
 
@@ -138,7 +161,7 @@ demo)
 quick)
     install_once quick --editable . --group quick
     # More processes than cores: much of the time is waiting, for deadlines that the tests are about.
-    exec "$VENV/bin/python" -m pytest --numprocesses 4 --dist worksteal -m "not browser and not slow" "$@"
+    exec "$VENV/bin/python" -m pytest --numprocesses 4 --dist worksteal -m "not browser and not engines and not slow" "$@"
     ;;
 lint)
     install_once tox tox
