@@ -11,18 +11,51 @@
   const RESULT = 'sc-connect:result';
   const PATIENCE = 60 * 60 * 1000; // milliseconds; a flow older than this was abandoned, and its page is not returned to
 
+  // What happened, in the words of who presses the button.
   const REASONS = new Map([
     ['access_denied', 'You did not allow the connection, so nothing was changed.'],
-    ['flow_expired', 'It took too long, or your browser did not keep the cookie that is needed. Please try again.'],
-    ['flow_mismatch', 'The answer that came back does not belong to the connection you started. Please try again.'],
-    ['flow_finished', 'This step was already taken once. If you do not see your account on the site, please try again.'],
-    ['wrong_user', 'You are signed in here as somebody else than when you started. Please sign in again and retry.'],
-    ['provider_unavailable', 'The other service is not answering at the moment. Please try again in a few minutes.'],
-    ['provider_error', 'The other service reported a problem. Please try again later.'],
-    ['storage_failed', 'You allowed the connection, but this site could not save it. Please try again.'],
-    ['start_refused', 'This site could not begin the connection. If that happens again, please tell the people who run it.'],
+    ['flow_expired', 'It took too long, or your browser did not keep the cookie that is needed.'],
+    ['flow_mismatch', 'The answer that came back does not belong to the connection you started.'],
+    ['flow_finished', 'This step was taken before: a double click, Back or a reload brought you here again.'],
+    ['wrong_user', 'You are signed in here as somebody else than when you started.'],
+    ['provider_unavailable', 'The other service is not answering at the moment.'],
+    ['provider_error', 'The other service reported a problem.'],
+    ['storage_failed', 'You allowed the connection, but this site could not save it.'],
+    ['start_refused', 'This site could not begin the connection.'],
   ]);
-  const UNKNOWN_REASON = 'Something went wrong on the way. Please try again.';
+  const UNKNOWN_REASON = 'Something went wrong on the way.';
+
+  // What to do next, in a popup and in a window that is none.
+  const AGAIN = ['Close this window and press the button once more.', 'Go back to the site and press the button once more.'];
+  const LATER = ['Close this window and try again in a few minutes.', 'Go back to the site and try again in a few minutes.'];
+  const NEXT = new Map([
+    ['access_denied', ['You can close this window.', 'You can go on without it, or press the button again.']],
+    ['flow_finished', ['Close this window: the site shows whether you are connected.', 'The site shows whether you are connected.']],
+    ['wrong_user', [
+      'Close this window, sign in as the person you were, and press the button once more.',
+      'Go back to the site, sign in as the person you were, and press the button once more.',
+    ]],
+    ['provider_unavailable', LATER],
+    ['provider_error', LATER],
+    ['start_refused', [
+      'Close this window and try again. If it happens again, please tell the people who run the site.',
+      'Go back and try again. If it happens again, please tell the people who run the site.',
+    ]],
+  ]);
+
+  // For the site's developer, in the console alone: the likely cause, and what to do.
+  const ADVICE = new Map([
+    ['access_denied', 'Nothing is wrong. Keep the button on the page, and do not ask again by yourself.'],
+    ['flow_expired', 'The cookie of the flow is missing or old. Look whether base_url is exactly the address in the address bar (localhost is not 127.0.0.1), whether all workers have the same secret_key, and whether cookie_max_age is enough.'],
+    ['flow_mismatch', 'State or request token differ from the one that left. Often an old callback address was opened again; if it happens to everybody, something between browser and site changes the query or the cookies.'],
+    ['flow_finished', 'The same callback came twice. The first one counted, and store_token was not called again; look in your storage for the token.'],
+    ['wrong_user', 'identify(request) names another user than at the start. If nobody changed the account, it must return the same string for the same user on both requests, also when the session is renewed.'],
+    ['provider_unavailable', 'The provider cannot be reached from your server, or said to wait. Look at its status page and at the log; a proxy or a private CA is given with Transport(proxy=..., ca_bundle=...).'],
+    ['provider_error', 'The provider refused, or its answer made no sense. Check client id and secret, and that base_url plus access_token_path is the registered callback to the byte: `python -m scconnect_wsgi check` prints it.'],
+    ['storage_failed', 'Your store_token raised an exception, twice. The traceback is in the log of the server, under scconnect_wsgi.'],
+    ['start_refused', 'Your server could not begin: base_url is not set on a host other than localhost, or one of your callables (base_url, identify) raised. The log of the server says which.'],
+  ]);
+  const UNKNOWN_ADVICE = 'This code is not one of scconnect_wsgi: on_failure, or whoever made this address, wrote it.';
 
   function attempt(action) {
     try {
@@ -32,16 +65,25 @@
     }
   }
 
-  function show(query) {
+  const say = (id, text) => {
+    document.getElementById(id).textContent = text;
+  };
+
+  function show(query, popup) {
     const code = query.get('error');
     const failed = code !== null;
-    const heading = failed ? 'Not connected' : 'You are connected';
+    const finished = code === 'flow_finished'; // the first time may well have succeeded
+    const heading = finished ? 'Already done' : failed ? 'Not connected' : 'You are connected';
+    const next = failed ? NEXT.get(code) || AGAIN : ['You can close this window.', 'You can go on where you left off.'];
     document.title = heading;
-    document.getElementById('heading').textContent = heading;
-    document.getElementById('reason').textContent = failed ? REASONS.get(code) || UNKNOWN_REASON : '';
-    document.getElementById('parting').textContent = 'You can close this window.';
-    document.documentElement.className = failed ? 'failed' : 'connected';
-    if (failed) console.warn('sc-connect:', code, query.get('error_description') || '');
+    say('heading', heading);
+    say('reason', failed ? REASONS.get(code) || UNKNOWN_REASON : '');
+    say('parting', next[popup ? 0 : 1]);
+    say('on', failed ? 'Back to the site' : 'Continue to the site');
+    document.documentElement.className = `${failed && !finished ? 'failed' : 'connected'} ${popup ? 'popup' : 'page'}`;
+    if (!failed) return;
+    console.warn('sc-connect:', code, query.get('error_description') || '');
+    console.warn('sc-connect:', ADVICE.get(code) || UNKNOWN_ADVICE);
   }
 
   // What sc-connect.js left in this window. Taken out, so that a reload delivers nothing. The window's name
@@ -76,11 +118,11 @@
   const flow = takeFlow();
   if (goHome(flow)) return;
 
-  show(new URLSearchParams(location.search));
-  if (flow.id) deliver(flow.id);
-
   // Browsers let a script close more tabs than one would think, also some that a person opened by a link. So
   // only a popup is closed: one of a flow, or one that a page of this site opened.
   const opened = attempt(() => window.opener.location.origin) === location.origin;
-  if (flow.id || opened) window.close();
+  const popup = Boolean(flow.id || opened);
+  show(new URLSearchParams(location.search), popup);
+  if (flow.id) deliver(flow.id);
+  if (popup) window.close();
 })();

@@ -31,9 +31,23 @@ FILES = {
     "close.js": ("text/javascript; charset=utf-8", _FRESH),
     "close.html": ("text/html; charset=utf-8", _FRESH),
     "sc-connect.css": ("text/css; charset=utf-8", _FRESH),
+    "button.css": ("text/css; charset=utf-8", _FRESH),
+    "sc-mark.svg": ("image/svg+xml", _KEEP),
     "sc-connect.png": ("image/png", _KEEP),
     "sc-connect@2x.png": ("image/png", _KEEP),
     "sc-connect.svg": ("image/svg+xml", _KEEP),
+    "sc-connect-light.png": ("image/png", _KEEP),
+    "sc-connect-light@2x.png": ("image/png", _KEEP),
+    "sc-connect-light.svg": ("image/svg+xml", _KEEP),
+    "sc-connect-dark.png": ("image/png", _KEEP),
+    "sc-connect-dark@2x.png": ("image/png", _KEEP),
+    "sc-connect-dark.svg": ("image/svg+xml", _KEEP),
+    "sc-connect-small.png": ("image/png", _KEEP),
+    "sc-connect-small@2x.png": ("image/png", _KEEP),
+    "sc-connect-small.svg": ("image/svg+xml", _KEEP),
+    "sc-disconnect.png": ("image/png", _KEEP),
+    "sc-disconnect@2x.png": ("image/png", _KEEP),
+    "sc-disconnect.svg": ("image/svg+xml", _KEEP),
 }
 
 

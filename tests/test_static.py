@@ -23,9 +23,23 @@ TABLE = {
     "close.js": (SCRIPT, "no-cache"),
     "close.html": ("text/html; charset=utf-8", "no-cache"),
     "sc-connect.css": ("text/css; charset=utf-8", "no-cache"),
+    "button.css": ("text/css; charset=utf-8", "no-cache"),
+    "sc-mark.svg": ("image/svg+xml", PICTURE),
     "sc-connect.png": ("image/png", PICTURE),
     "sc-connect@2x.png": ("image/png", PICTURE),
     "sc-connect.svg": ("image/svg+xml", PICTURE),
+    "sc-connect-light.png": ("image/png", PICTURE),
+    "sc-connect-light@2x.png": ("image/png", PICTURE),
+    "sc-connect-light.svg": ("image/svg+xml", PICTURE),
+    "sc-connect-dark.png": ("image/png", PICTURE),
+    "sc-connect-dark@2x.png": ("image/png", PICTURE),
+    "sc-connect-dark.svg": ("image/svg+xml", PICTURE),
+    "sc-connect-small.png": ("image/png", PICTURE),
+    "sc-connect-small@2x.png": ("image/png", PICTURE),
+    "sc-connect-small.svg": ("image/svg+xml", PICTURE),
+    "sc-disconnect.png": ("image/png", PICTURE),
+    "sc-disconnect@2x.png": ("image/png", PICTURE),
+    "sc-disconnect.svg": ("image/svg+xml", PICTURE),
 }
 PLAIN = {"Accept-Encoding": "identity"}
 NOT_THERE = [
