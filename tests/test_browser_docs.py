@@ -47,10 +47,8 @@ def test_every_snippet_is_run_here():
 @contextmanager
 def page_with(sandbox_process, *, body="", script="", headers=(), files=None):
     """A site whose pages are all this one; `files` are served beside it."""
-    text = (
-        f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A shop</title>'
-        f'<pre id="shown"></pre>{body}'
-        + (f"<script>{SHOW}</script>{SCRIPT}<script>{script}</script>" if script else "")
+    text = f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A shop</title><pre id="shown"></pre>{body}' + (
+        f"<script>{SHOW}</script>{SCRIPT}<script>{script}</script>" if script else ""
     )
 
     def app(environ, start_response):

@@ -279,7 +279,7 @@ def test_a_callback_that_is_opened_again_ends_on_a_friendly_page(profile, provid
         [answer] = site.store.answers
         again = profile.open(f"{site.callback}?{answer}")  # somebody kept its address
         for _ in range(2):
-            again.wait("document.querySelector('h1').textContent === 'Not connected'")
+            again.wait("document.querySelector('h1').textContent === 'Already done'")
             assert "error=flow_finished" in again.url
             again.reload()
         assert not again.closed

@@ -130,7 +130,8 @@ class Firefox(Engine):
     def _connection(self, javascript):
         if javascript not in self.connections:
             address = self.stack.enter_context(process({**PREFERENCES, "javascript.enabled": javascript}))
-            self.connections[javascript] = Connection(address)
+            self.connections[javascript] = connection = Connection(address)
+            self.stack.callback(connection.socket.shutdown)
         return self.connections[javascript]
 
     @contextmanager
