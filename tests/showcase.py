@@ -45,8 +45,9 @@ def button(looks="", text=LABEL, tag="a", **attributes):
 def _rows():
     for looks in LOOKS:
         text = "Disconnect" if "disconnect" in looks else LABEL
-        waiting = button(looks, text, role="button", data_sc_busy=BUSY, aria_busy="true")
-        yield f'<p data-looks="{looks}">{button(looks, text, role="button", data_sc_busy=BUSY)}{waiting}</p>'
+        busy = "Disconnecting …" if "disconnect" in looks else BUSY
+        waiting = button(looks, text, role="button", data_sc_busy=busy, aria_busy="true")
+        yield f'<p data-looks="{looks}">{button(looks, text, role="button", data_sc_busy=busy)}{waiting}</p>'
     empty = button("", "", aria_label=LABEL) + button("sc-disconnect", "", "button", aria_label="Disconnect")
     off, on = button("", LABEL, "button", disabled="disabled"), button("", LABEL, "button", aria_busy="true")
     yield f"<p>{empty}{off}{on}</p>"
@@ -93,6 +94,18 @@ def running():
 
 def _at(path):
     return lambda page, world: page.goto(world.url + path)
+
+
+def _in_a_popup(path):
+    """A popup that the browser does not let us close: else nobody sees its page."""
+
+    def go(page, world):
+        page.add_init_script("window.close = () => {}")
+        page.goto(f"{world.url}/")
+        page.evaluate("window.name = 'sc-connect-1'")
+        page.goto(world.url + path)
+
+    return go
 
 
 def _from_another_site(page, world):
@@ -163,6 +176,9 @@ def _demo_connected(page, world):
 CLOSE = "/sc-connect/close.html"
 PAGES = {  # what it is: how to get there
     "connected": _at(f"{CLOSE}?username=joe"),
+    "connected, in a popup": _in_a_popup(f"{CLOSE}?username=joe"),
+    "access_denied, in a popup": _in_a_popup(f"{CLOSE}?error=access_denied"),
+    "wrong_user, in a popup": _in_a_popup(f"{CLOSE}?error=wrong_user"),
     **{code: _at(f"{CLOSE}?error={code}&error_description=For+developers") for code in FAILURES},
     "another failure": _at(f"{CLOSE}?error=of_tomorrow"),
     "asked first": _from_another_site,
