@@ -46,14 +46,33 @@
   // For the site's developer, in the console alone: the likely cause, and what to do.
   const ADVICE = new Map([
     ['access_denied', 'Nothing is wrong. Keep the button on the page, and do not ask again by yourself.'],
-    ['flow_expired', 'The cookie of the flow is missing or old. Look whether base_url is exactly the address in the address bar (localhost is not 127.0.0.1), whether all workers have the same secret_key, and whether cookie_max_age is enough.'],
-    ['flow_mismatch', 'State or request token differ from the one that left. Often an old callback address was opened again; if it happens to everybody, something between browser and site changes the query or the cookies.'],
-    ['flow_finished', 'The same callback came twice. The first one counted, and store_token was not called again; look in your storage for the token.'],
-    ['wrong_user', 'identify(request) names another user than at the start. If nobody changed the account, it must return the same string for the same user on both requests, also when the session is renewed.'],
-    ['provider_unavailable', 'The provider cannot be reached from your server, or said to wait. Look at its status page and at the log; a proxy or a private CA is given with Transport(proxy=..., ca_bundle=...).'],
-    ['provider_error', 'The provider refused, or its answer made no sense. Check client id and secret, and that base_url plus access_token_path is the registered callback to the byte: `python -m scconnect_wsgi check` prints it.'],
-    ['storage_failed', 'Your store_token raised an exception, twice. The traceback is in the log of the server, under scconnect_wsgi.'],
-    ['start_refused', 'Your server could not begin: base_url is not set on a host other than localhost, or one of your callables (base_url, identify) raised. The log of the server says which.'],
+    ['flow_expired',
+      'The cookie of the flow is missing or old. Look whether base_url is exactly the address in the '
+        + 'address bar (localhost is not 127.0.0.1), whether all workers have the same secret_key, and whether '
+        + 'cookie_max_age is enough.'],
+    ['flow_mismatch',
+      'State or request token differ from the one that left. Often an old callback address was opened '
+        + 'again; if it happens to everybody, something between browser and site changes the query or the '
+        + 'cookies.'],
+    ['flow_finished',
+      'The same callback came twice. The first one counted, and store_token was not called again; look in '
+        + 'your storage for the token.'],
+    ['wrong_user',
+      'identify(request) names another user than at the start. If nobody changed the account, it must '
+        + 'return the same string for the same user on both requests, also when the session is renewed.'],
+    ['provider_unavailable',
+      'The provider cannot be reached from your server, or said to wait. Look at its status page and at the'
+        + ' log; a proxy or a private CA is given with Transport(proxy=..., ca_bundle=...).'],
+    ['provider_error',
+      'The provider refused, or its answer made no sense. Check client id and secret, and that base_url '
+        + 'plus access_token_path is the registered callback to the byte: `python -m scconnect_wsgi check` '
+        + 'prints it.'],
+    ['storage_failed',
+      'Your store_token raised an exception, twice. The traceback is in the log of the server, under '
+        + 'scconnect_wsgi.'],
+    ['start_refused',
+      'Your server could not begin: base_url is not set on a host other than localhost, or one of your '
+        + 'callables (base_url, identify) raised. The log of the server says which.'],
   ]);
   const UNKNOWN_ADVICE = 'This code is not one of scconnect_wsgi: on_failure, or whoever made this address, wrote it.';
 

@@ -121,7 +121,10 @@ class SCConnect:
         try:
             return_to = path_of_this_origin(answer.get("return_to", ""))
         except ValueError:
-            message = "Its return_to must be a path of this site, such as /account, of at most 512 characters."
+            message = (
+                "Nothing was changed. For whoever made it: return_to must be a path of this site, such as /account, "
+                "of at most 512 characters."
+            )
             return self._show(environ, start_response, "400 Bad Request", "This link is damaged", message)
         request, home = Request(environ), return_to or self._close_page(mount(environ))
         try:
@@ -171,16 +174,20 @@ class SCConnect:
         """The query of a request that may have an effect; the answer to one that may not."""
         method, show = environ["REQUEST_METHOD"], partial(self._show, environ, start_response)
         if method not in methods.split(", "):
-            message = f"This address takes {methods} and no other method."
+            message = f"Nothing was changed. For whoever made the page: this address takes {methods}."
             return show("405 Method Not Allowed", "Not allowed", message, headers=[("Allow", methods)])
         if method == "HEAD":
             return show("200 OK", "Connect", "This address is for people who click.")
         if is_speculative(environ):  # not a 2xx, or the browser would keep it and show it at the real click
-            return show("403 Forbidden", "Not yet", "This page is not fetched ahead of a click.")
+            return show(
+                "403 Forbidden",
+                "Not yet",
+                "This page is not fetched ahead of a click. Please press the button.",
+            )
         try:
             return read_query(environ.get("QUERY_STRING", ""))
         except ValueError:
-            message = "Its query is damaged. Nothing was changed; you can close this window and try again."
+            message = "A part of it was lost on the way. Nothing was changed; please go back and try again."
             return show("400 Bad Request", "This address cannot be read", message)
 
     def _held(self, environ: WSGIEnvironment, answer: Mapping[str, str], root: str, cookies: list[str]) -> Held:
