@@ -105,6 +105,7 @@ def provider(sandbox_process):
 
 def log_in(window):
     """Log in at the provider, up to the question whether to allow."""
+    window.wait_for("#username:focus")  # the page moves the focus there, and should not do so under our typing
     window.fill("#username", "joe")
     window.fill("#password", "joe")
     window.click("#login")
