@@ -121,7 +121,7 @@ class SCConnect:
         try:
             return_to = path_of_this_origin(answer.get("return_to", ""))
         except ValueError:
-            message = "For whoever made it: return_to must be a path of this site, such as /account, up to 512 characters."
+            message = "For whoever made it: return_to is a path of this site, such as /account, of at most 512 letters."
             return self._show(environ, start_response, "400 Bad Request", "This link is damaged", message)
         request, home = Request(environ), return_to or self._close_page(mount(environ))
         try:
