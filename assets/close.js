@@ -26,11 +26,20 @@
   const UNKNOWN_REASON = 'Something went wrong on the way.';
 
   // What to do next, in a popup and in a window that is none.
-  const AGAIN = ['Close this window and press the button once more.', 'Go back to the site and press the button once more.'];
-  const LATER = ['Close this window and try again in a few minutes.', 'Go back to the site and try again in a few minutes.'];
+  const AGAIN = [
+    'Close this window and press the button once more.',
+    'Go back to the site and press the button once more.',
+  ];
+  const LATER = [
+    'Close this window and try again in a few minutes.',
+    'Go back to the site and try again in a few minutes.',
+  ];
   const NEXT = new Map([
     ['access_denied', ['You can close this window.', 'You can go on without it, or press the button again.']],
-    ['flow_finished', ['Close this window: the site shows whether you are connected.', 'The site shows whether you are connected.']],
+    ['flow_finished', [
+      'Close this window: the site shows whether you are connected.',
+      'The site shows whether you are connected.',
+    ]],
     ['wrong_user', [
       'Close this window, sign in as the person you were, and press the button once more.',
       'Go back to the site, sign in as the person you were, and press the button once more.',

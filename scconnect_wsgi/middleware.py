@@ -121,10 +121,7 @@ class SCConnect:
         try:
             return_to = path_of_this_origin(answer.get("return_to", ""))
         except ValueError:
-            message = (
-                "Nothing was changed. For whoever made it: return_to must be a path of this site, such as /account, "
-                "of at most 512 characters."
-            )
+            message = "For whoever made it: return_to is a path of this site, such as /account, of at most 512 letters."
             return self._show(environ, start_response, "400 Bad Request", "This link is damaged", message)
         request, home = Request(environ), return_to or self._close_page(mount(environ))
         try:
@@ -179,11 +176,7 @@ class SCConnect:
         if method == "HEAD":
             return show("200 OK", "Connect", "This address is for people who click.")
         if is_speculative(environ):  # not a 2xx, or the browser would keep it and show it at the real click
-            return show(
-                "403 Forbidden",
-                "Not yet",
-                "This page is not fetched ahead of a click. Please press the button.",
-            )
+            return show("403 Forbidden", "Not yet", "This page is not fetched ahead of a click. Press the button.")
         try:
             return read_query(environ.get("QUERY_STRING", ""))
         except ValueError:

@@ -196,10 +196,23 @@ def popup_of(page, selector="#sc-connect"):
 
 def heard(page, count=1, name="heard"):
     """What the page's callback was given, once it was given `count` objects and then nothing more for a while."""
-    # In a full-page flow the window passes through pages that know no such name; the wait goes on over them.
-    page.wait_for_function(f"typeof {name} !== 'undefined' && {name}.length >= {count}")
+    # In a full-page flow the window passes through pages that know no such name; the wait goes on over them. Not
+    # wait_for_function(), which calls eval() each time it looks, and the policy of close.html forbids that.
+    deadline = time.monotonic() + 5
+    while not _has_heard(page, count, name):
+        assert time.monotonic() < deadline, f"{name} never had {count} objects in it at {page.url}"
+        page.wait_for_timeout(20)
     page.wait_for_timeout(100)
     return page.evaluate(f"{name}.map(fields => [...Object.entries(fields)])")
+
+
+def _has_heard(page, count, name):
+    from playwright.sync_api import Error  # late, as the tests without a browser read this file too
+
+    try:
+        return page.evaluate(f"typeof {name} !== 'undefined' && {name}.length >= {count}")
+    except Error:  # the page is being left
+        return False
 
 
 def closed(popup):

@@ -138,14 +138,20 @@ def test_the_focus_can_be_seen_on_any_ground(visit):
     assert len(seen) == count - 1  # all but the disabled one
 
 
-def test_no_button_changes_its_size_while_it_waits(visit):
+@pytest.mark.parametrize("words", ["Wait", BUSY, "One moment please: SoundCloud has been asked"])
+def test_no_button_changes_its_size_while_it_waits(visit, words):
     page = visit()
     for looks in LOOKS:
         element = page.locator(f'p[data-looks="{looks}"] {BUTTON}').first
+        element.evaluate("(e, text) => e.setAttribute('data-sc-busy', text)", words)
         before = element.bounding_box()
         element.evaluate("e => e.setAttribute('aria-busy', 'true')")
         assert element.bounding_box() == before
-        assert element.evaluate("e => getComputedStyle(e, '::after').visibility") == "visible"
+        assert (style(element, "visibility", "::after"), style(element, "content", "::after")) == (
+            "visible",
+            f'"{words}"',
+        )
+        assert style(element, "display", "::after") != "none"
         element.evaluate("e => e.removeAttribute('aria-busy')")
         assert element.bounding_box() == before
 
@@ -190,6 +196,7 @@ def test_with_high_contrast_the_systems_colours_draw_text_edge_and_cloud(visit):
     for element in page.locator(BUTTON).all():
         ground = style(element, "backgroundColor")
         assert style(element, "borderTopStyle") == "solid"
+        assert style(element, "borderTopColor") != CLEAR
         for colour in (
             shown_text(element),
             style(element, "borderTopColor"),
@@ -236,6 +243,7 @@ def test_the_rules_of_a_site_for_its_links_do_not_reach_the_button(visit):
     look = ["color", "textDecorationLine", "backgroundColor", "paddingLeft", "fontSize"]
     element = page.locator(BUTTON).first
     before = [style(element, name) for name in look]
+    assert before[1] == "none"
     page.evaluate(
         """() => { const sheet = new CSSStyleSheet();
         sheet.replaceSync('main p a, a:link, a:visited { color: red; text-decoration: underline; padding: 0 }'
