@@ -89,3 +89,29 @@ class StartRefused(ConnectError):
     """The flow could not be begun for a reason on the site's own side."""
 
     code = "start_refused"
+
+
+class StoreUnavailable(StorageFailed):
+    """The store of tokens cannot be reached. Nothing has to be restarted: the next call tries again."""
+
+
+class ConnectionChanged(StorageFailed):
+    """Somebody else wrote to a stored connection since it was loaded: load it again."""
+
+
+class NotConnected(ConnectError):
+    """This user has no such connection. Base of every error that only the user can mend, with the button."""
+
+    code = "not_connected"
+
+
+class ConnectionRevoked(NotConnected):
+    """The provider takes the tokens no more: the user took the permission back, or it ran out."""
+
+    code = "connection_revoked"
+
+
+class RefreshLost(NotConnected):
+    """The provider took the refresh token, and what it gave in exchange never reached the store."""
+
+    code = "refresh_lost"

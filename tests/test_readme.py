@@ -11,7 +11,10 @@ from scconnect_wsgi import errors
 CHECKOUT = pathlib.Path(__file__).parent.parent
 README = (CHECKOUT / "README.md").read_text("utf-8")
 EXAMPLE = (CHECKOUT / "examples" / "plain" / "app.py").read_text("utf-8")
-CODES = {kind.code for kind in errors.ConnectError.__subclasses__()} - {"configuration"}
+CODES = {kind.code for kind in errors.ConnectError.__subclasses__()} - {
+    "configuration",
+    "not_connected",
+}  # no flow ends so
 
 
 def block(language):
