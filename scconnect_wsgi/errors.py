@@ -14,9 +14,12 @@ class ConnectError(Exception):
 
     ``code`` is one of the words the page's callback knows, ``message`` a plain sentence without
     secrets, ``retry_after`` the number of seconds the provider asked to wait, where it said so.
+    ``unheard`` is true where a request reached the provider and its answer did not arrive, so that nobody here
+    knows what it did there.
     """
 
     code: ClassVar[str] = "provider_error"
+    unheard = False
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -77,6 +80,18 @@ class ProviderError(ConnectError):
     """The provider answered, and the answer is an error or cannot be understood."""
 
     code = "provider_error"
+
+
+class RateLimited(ProviderUnavailable):
+    """The provider refused a request because there were too many of them (status 429)."""
+
+
+class ConnectionBusy(ProviderUnavailable):
+    """Another thread or process has been refreshing the token of this connection for too long."""
+
+
+class InvalidGrant(ProviderError):
+    """The provider does not take this code or refresh token, or not any more (RFC 6749 section 5.2)."""
 
 
 class StorageFailed(ConnectError):

@@ -155,7 +155,8 @@ class SCConnect:
             home = held.return_to or home
             if held.user != user:
                 raise WrongUser("Another user of this site began this connection. Start again.")
-            token = self._flow.finish(held.base + self._callback_path, answer, held.pending)
+            callback_url = environ["scconnect.callback_url"] = held.base + self._callback_path  # for refreshing
+            token = self._flow.finish(callback_url, answer, held.pending)
             if not isinstance(self._store_token, HandOver):
                 result = self._site.store(self._store_token, token, request)
                 return self._go_home(result, request, start_response, home, cookies)

@@ -13,7 +13,7 @@ KINDS = {
     "sqlite memory": lambda folder: SQLStore("sqlite://"),
 }
 # Those that other processes see.
-SHARED = [name for name in KINDS if name != "sqlite memory"]
+SHARED_KINDS = {name: make for name, make in KINDS.items() if name != "sqlite memory"}
 
 
 def connection(id="one", **fields):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from stores import KINDS, SHARED, connection
+from stores import KINDS, SHARED_KINDS, connection
 
 from scconnect_wsgi.errors import ConnectionChanged, NotConnected
 from scconnect_wsgi.flow import AccessToken
@@ -20,7 +20,7 @@ def store(request, tmp_path):
     return KINDS[request.param](tmp_path)
 
 
-@pytest.fixture(params=SHARED)
+@pytest.fixture(params=SHARED_KINDS)
 def shared_store(request, tmp_path):
     """A store of each kind that processes share, with nothing in it."""
     return KINDS[request.param](tmp_path)
