@@ -43,6 +43,11 @@ ALLOWED = {
     "refresh": {"errors", "flow", "oauth1", "oauth2", "stores"},
     "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "transport", "urls"},
     "session": {"account", "calls", "errors", "oauth1", "oauth2", "stores", "transport"},
+    "endpoint": {"errors", "redaction", "stores", "urls"},
+    "connections": {
+        *("account", "calls", "endpoint", "errors", "flow", "oauth1", "oauth2"),
+        *("redaction", "refresh", "session", "stores", "transport"),
+    },
     "sandbox": {"errors", "provider", "sandbox", "urls"},
     "demo": {"__init__", "demo", "sandbox", *CORE},
     "options": {"__init__", *CORE},
@@ -56,11 +61,11 @@ OUTSIDE = {
     "urllib3": {"deadline", "failures", "transport"},
     "certifi": {"session", "transport"},
     "sqlalchemy": {"stores"},
-    "webob": {"demo", "middleware", "sandbox", "site"},
+    "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site"},
 }
 NOT_BY_IMPORTING_THE_PACKAGE = {
     *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.demo", "scconnect_wsgi.sandbox"),
-    *("scconnect_wsgi.options", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
+    *("scconnect_wsgi.options", "scconnect_wsgi.connections", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
     *("cryptography", "jwt", "sqlalchemy", "sqlite3", "wsgiref"),
 }
 MODULE_LINES = 250
