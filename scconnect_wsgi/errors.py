@@ -100,6 +100,14 @@ class StorageFailed(ConnectError):
     code = "storage_failed"
 
 
+class Undecipherable(StorageFailed):
+    """What is stored was encrypted for another place, was changed, or was never encrypted."""
+
+
+class KeyRemoved(Undecipherable):
+    """What is stored was encrypted with a key that is no longer given."""
+
+
 class StartRefused(ConnectError):
     """The flow could not be begun for a reason on the site's own side."""
 

@@ -25,14 +25,15 @@ CORE = {
     "transport": {"deadline", "errors", "failures", "flow", "provider", "urls"},
     "oauth1": {"errors", "flow", "provider", "transport", "urls"},
     "oauth2": {"errors", "flow", "provider", "transport", "urls"},
-    "cookies": {"errors", "flow", "urls"},
+    "encryption": {"errors"},
+    "cookies": {"encryption", "errors", "flow", "urls"},  # encryption for the type checker alone
     "guard": {"errors", "flow", "urls"},
     "static": set(),
     "once": set(),
     "redaction": {"flow"},
     "responses": {"static"},
     "site": {"errors", "flow", "redaction", "responses", "urls"},
-    "middleware": {"cookies", "errors", "flow", "guard", "once", "responses", "site", "static", "urls"},
+    "middleware": {"cookies", "encryption", "errors", "flow", "guard", "once", "responses", "site", "static", "urls"},
 }
 ALLOWED = {
     **CORE,
@@ -65,7 +66,8 @@ OUTSIDE = {
 }
 NOT_BY_IMPORTING_THE_PACKAGE = {
     *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.demo", "scconnect_wsgi.sandbox"),
-    *("scconnect_wsgi.options", "scconnect_wsgi.connections", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
+    *("scconnect_wsgi.encryption", "scconnect_wsgi.options"),
+    *("scconnect_wsgi.connections", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
     *("cryptography", "jwt", "sqlalchemy", "sqlite3", "wsgiref"),
 }
 MODULE_LINES = 250
