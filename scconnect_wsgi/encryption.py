@@ -35,11 +35,13 @@ class Encryption:
     """The keys that encrypt: one, or several from oldest to newest.
 
     The newest encrypts, all decrypt: to rotate, append a new key, and take the oldest away once what it
-    encrypted was written anew. Raises ConfigurationError for a key of fewer than 32 characters
+    encrypted was written anew. ``accept_unencrypted`` lets stores read what they stored before encryption was
+    switched on; what they write is encrypted. Raises ConfigurationError for a key of fewer than 32 characters
     (``scconnect secret`` makes one), and where the package cryptography is not installed.
     """
 
-    def __init__(self, keys: str | bytes | Sequence[str | bytes]) -> None:
+    def __init__(self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False) -> None:
+        self.accept_unencrypted = accept_unencrypted
         given: list[Any] = list(keys) if isinstance(keys, (list, tuple)) else [keys]
         if not given or not all(isinstance(key, (str, bytes)) and len(key) >= SHORTEST_KEY for key in given):
             raise ConfigurationError(

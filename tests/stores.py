@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scconnect_wsgi.account import Account
+from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.stores import Connection
 from scconnect_wsgi.stores.sql import SQLStore
@@ -10,6 +11,9 @@ from scconnect_wsgi.stores.sql import SQLStore
 # A name, and what makes a fresh store in a folder of the test's own.
 KINDS = {
     "sqlite file": lambda folder: SQLStore(f"sqlite:///{folder}/connections.sqlite3"),
+    "sqlite file, encrypted": lambda folder: SQLStore(
+        f"sqlite:///{folder}/connections.sqlite3", encryption=Encryption("a key that is as long as keys have to be")
+    ),
     "sqlite memory": lambda folder: SQLStore("sqlite://"),
 }
 # Those that other processes see.

@@ -40,7 +40,6 @@ ALLOWED = {
     "__init__": set(CORE),
     "assets": set(),
     "account": set(),
-    "stores": {"account", "errors", "flow", "stores"},
     "refresh": {"errors", "flow", "oauth1", "oauth2", "stores"},
     "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "transport", "urls"},
     "session": {"account", "calls", "errors", "oauth1", "oauth2", "stores", "transport"},
@@ -49,6 +48,7 @@ ALLOWED = {
         *("account", "calls", "endpoint", "errors", "flow", "oauth1", "oauth2"),
         *("redaction", "refresh", "session", "stores", "transport"),
     },
+    "stores": {"account", "encryption", "errors", "flow", "stores"},  # encryption for the type checker alone
     "sandbox": {"errors", "provider", "sandbox", "urls"},
     "demo": {"__init__", "demo", "sandbox", *CORE},
     "options": {"__init__", *CORE},

@@ -73,7 +73,7 @@ def test_no_token_in_the_log_of_sqlalchemy_at_any_level(caplog):
         store.save(connection(token=token))
         store.load("one")
     assert "INSERT" in caplog.text
-    assert "token=***" in caplog.text  # a row
+    assert "***" in caplog.text  # a row
     assert "twenty" not in caplog.text
     assert "of that kind" not in caplog.text
 

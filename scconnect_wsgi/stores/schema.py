@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,6 @@ from sqlalchemy import BigInteger, Column, Connection, Dialect, Engine, MetaData
 from sqlalchemy.types import TypeDecorator
 
 from scconnect_wsgi.errors import StoreUnavailable
-from scconnect_wsgi.flow import AccessToken
 
 LONG_TEXT = Text(2**24 - 1)  # MySQL's own TEXT ends at 64 KB; a token is a JWT of unstated length
 KEY_LENGTH = 255  # characters; what every database can make an index of
@@ -21,19 +19,24 @@ _EXACT = {"charset": "utf8mb4", "collate": "utf8mb4_bin"}
 EXACT: Any = {f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in _EXACT.items()}
 
 
-class Token(TypeDecorator[AccessToken]):
-    """An AccessToken as JSON. Rows hold the object, whose repr is safe: SQLAlchemy logs rows at DEBUG."""
+class Hidden(str):
+    """A text that its repr does not show: SQLAlchemy logs the repr of rows at DEBUG."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+class Secret(TypeDecorator[str]):
+    """A text that is hidden in rows."""
 
     impl = LONG_TEXT
     cache_ok = True
 
-    def process_bind_param(self, value: AccessToken | None, dialect: Dialect) -> str | None:
-        """The token as text."""
-        return None if value is None else json.dumps(value.to_dict())
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> AccessToken | None:
-        """The text as a token."""
-        return None if value is None else AccessToken.from_dict(json.loads(value))
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """The text, hidden."""
+        return None if value is None else Hidden(value)
 
 
 metadata = MetaData()
@@ -43,7 +46,7 @@ connections = Table(
     Column("id", KEY, primary_key=True),
     Column("user_id", KEY, nullable=False, index=True),
     Column("api_url", KEY, nullable=False),
-    Column("token", Token, nullable=False),
+    Column("token", Secret, nullable=False),  # what codec.py writes
     Column("obtained_at", BigInteger, nullable=False),
     Column("account_urn", KEY, nullable=False, index=True),
     Column("account", LONG_TEXT, nullable=False),  # JSON

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, QueuePool, create_engine, event, exc, literal_column, make_url, or_
 from sqlalchemy.engine import URL
@@ -22,7 +22,11 @@ from sqlalchemy.engine import URL
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, NotConnected, StorageFailed, StoreUnavailable
 from scconnect_wsgi.stores import Connection
+from scconnect_wsgi.stores.codec import TokenCodec
 from scconnect_wsgi.stores.schema import KEY_LENGTH, connections, prepare
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.encryption import Encryption
 
 PATIENCE = 10  # seconds to wait for a connection, or for SQLite's one writer
 # Milliseconds since the epoch by the database's clock: those of a site's hosts may differ.
@@ -43,13 +47,15 @@ table = connections
 class SQLStore:
     """A Store in SQLite, PostgreSQL, MariaDB or MySQL. ``url`` is SQLAlchemy's, as text or as an object.
 
+    With ``encryption``, an Encryption, tokens are encrypted, each bound to its connection and user.
     Nothing is asked before the first call, which also makes or upgrades the tables (``scconnect_...``). One store
     serves any number of threads, and processes that are forked from this one; only ``sqlite://``, which keeps all
     in memory, belongs to its process. Raises ConfigurationError for a URL that cannot work.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, *, encryption: Encryption | None = None) -> None:
         self._url = _checked(url)
+        self._codec = TokenCodec(encryption)
         self._now: ColumnElement[int] = literal_column(CLOCKS[self._url.get_backend_name()])
         self._engines: dict[int, Engine] = {}  # by process; those of parents stay here, lest their sockets be closed
         _engine(self._url).dispose()  # a driver that is missing is noticed now
@@ -57,7 +63,7 @@ class SQLStore:
     def save(self, connection: Connection) -> Connection:
         """Write a connection over the version it was loaded with. Raises ConnectionChanged."""
         stored = replace(connection, version=connection.version + 1)
-        values = _values(stored)
+        values = self._values(stored)
         if connection.version == 0:
             self._insert(values)
         elif not self._changed(table.update().where(_is(connection.id), table.c.version == connection.version), values):
@@ -103,12 +109,28 @@ class SQLStore:
     def _found(self, condition: ColumnElement[bool]) -> list[Connection]:
         with self._reached() as engine, engine.connect() as db:
             rows = db.execute(table.select().where(condition).order_by(table.c.id)).mappings().all()
-        return [_connection(row) for row in rows]
+        return [self._connection(row) for row in rows]
 
     def _changed(self, statement: Any, values: dict[str, Any] | None = None) -> bool:
         """Whether a statement, with new values for an update, found the row it is about."""
         with self._reached() as engine, engine.connect() as db:
             return bool(db.execute(statement.values(values) if values else statement).rowcount)
+
+    def _values(self, connection: Connection) -> dict[str, Any]:
+        fields = {name: getattr(connection, name) for name in connection.__dataclass_fields__}
+        account, user = fields["account"], fields.pop("user")
+        if any(len(key) > KEY_LENGTH for key in (user, account.urn, connection.api_url)):  # MySQL may cut them off
+            raise StorageFailed(
+                f"The name of a user, an account's key and an API's address have {KEY_LENGTH} characters at most."
+            )
+        written = {"token": self._codec.write(connection), "account": json.dumps(asdict(account))}
+        return {**fields, **written, "user_id": user, "account_urn": account.urn}
+
+    def _connection(self, row: Any) -> Connection:
+        fields = {name: row[name] for name in Connection.__dataclass_fields__ if name != "user"}
+        fields |= {"user": row["user_id"], "account": Account(**json.loads(row["account"]))}
+        fields["token"] = self._codec.read(row["token"], row["id"], row["user_id"], row["api_url"])
+        return Connection(**fields)
 
     @contextmanager
     def _reached(self) -> Iterator[Engine]:
@@ -139,21 +161,6 @@ class SQLStore:
 def _is(id: str) -> ColumnElement[bool]:
     condition: ColumnElement[bool] = table.c.id == id
     return condition
-
-
-def _values(connection: Connection) -> dict[str, Any]:
-    fields = {name: getattr(connection, name) for name in connection.__dataclass_fields__}
-    account, user = fields["account"], fields.pop("user")
-    if any(len(key) > KEY_LENGTH for key in (user, account.urn, connection.api_url)):  # MySQL may cut them off
-        raise StorageFailed(
-            f"The name of a user, an account's key and an API's address have {KEY_LENGTH} characters at most."
-        )
-    return {**fields, "user_id": user, "account": json.dumps(asdict(account)), "account_urn": account.urn}
-
-
-def _connection(row: Any) -> Connection:
-    fields = {name: row[name] for name in Connection.__dataclass_fields__ if name != "user"}
-    return Connection(**{**fields, "user": row["user_id"], "account": Account(**json.loads(row["account"]))})
 
 
 def _checked(url: str | URL) -> URL:
