@@ -68,6 +68,7 @@ setup(
         "scconnect_wsgi.demo",
         "scconnect_wsgi.assets",
     ],
+    py_modules=["scconnect_wsgi_pytest"],  # outside of the package: pytest imports it at every start
     package_dir={"scconnect_wsgi.assets": "assets"},
     package_data={
         "scconnect_wsgi": ["py.typed"],
@@ -84,6 +85,7 @@ setup(
     },
     entry_points={
         "console_scripts": ["scconnect = scconnect_wsgi.cli:main"],
+        "pytest11": ["scconnect = scconnect_wsgi_pytest"],
         "paste.filter_app_factory": ["main = scconnect_wsgi.config:filter_app_factory"],
     },
 )

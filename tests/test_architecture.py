@@ -50,6 +50,7 @@ ALLOWED = {
     },
     "stores": {"account", "encryption", "errors", "flow", "stores"},  # encryption for the type checker alone
     "sandbox": {"errors", "provider", "sandbox", "urls"},
+    "testing": {"sandbox", *CORE},
     "demo": {"__init__", "demo", "sandbox", *CORE},
     "options": {"__init__", *CORE},
     "config": {"__init__", "options", *CORE},
@@ -62,12 +63,13 @@ OUTSIDE = {
     "urllib3": {"deadline", "failures", "transport"},
     "certifi": {"session", "transport"},
     "sqlalchemy": {"stores"},
-    "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site"},
+    "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site", "testing"},
 }
 NOT_BY_IMPORTING_THE_PACKAGE = {
     *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.demo", "scconnect_wsgi.sandbox"),
     *("scconnect_wsgi.encryption", "scconnect_wsgi.options"),
     *("scconnect_wsgi.connections", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
+    "scconnect_wsgi.testing",
     *("cryptography", "jwt", "sqlalchemy", "sqlite3", "wsgiref"),
 }
 MODULE_LINES = 250

@@ -76,7 +76,8 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def package(source):
     """Every file that an installed package consists of, and its bytes."""
-    return files(source / "scconnect_wsgi", "scconnect_wsgi") | files(source / "assets", "scconnect_wsgi/assets")
+    inside = files(source / "scconnect_wsgi", "scconnect_wsgi") | files(source / "assets", "scconnect_wsgi/assets")
+    return inside | {"scconnect_wsgi_pytest.py": (source / "scconnect_wsgi_pytest.py").read_bytes()}
 
 
 @pytest.fixture(scope="module")

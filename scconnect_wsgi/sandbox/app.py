@@ -110,6 +110,10 @@ class Sandbox:
         }
         return OAuth1Provider(**{**fields, **overrides})
 
+    def misbehave(self, *words: str) -> None:
+        """From now on have these bad days and no others. Raises ValueError for one it does not know."""
+        self._habits = bad.parse(words)
+
     def revoke(self, username: str | None = None) -> None:
         """``username`` (None: everybody) takes the permission back: tokens stop, refresh answers invalid_grant."""
         self._state.revoke(username)
