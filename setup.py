@@ -81,6 +81,7 @@ setup(
         "rsa": ["oauthlib[signedtoken]>=3.2.2"],
         "paste": ["PasteDeploy>=3.0.1"],
         "sql": ["SQLAlchemy>=2.0.36"],
+        "redis": ["redis>=5.2.0"],
         "encryption": ["cryptography>=43.0.0"],
     },
     entry_points={

@@ -145,6 +145,10 @@ class SoundCloud:
         finally:
             self.sandbox.misbehave()
 
+    def expire(self, user: str | None = None) -> None:
+        """The access tokens of ``user`` (None: everybody) end now, and refresh tokens work: OAuth 2.1 alone."""
+        self.sandbox.expire(user)
+
     def revoke(self, user: str | None = None) -> None:
         """``user`` (None: everybody) takes the permission back: every token stops, and so does refresh."""
         self.sandbox.revoke(user)

@@ -9,6 +9,7 @@ import sysconfig
 from types import SimpleNamespace
 
 import canary
+import databases
 import pytest
 import requests
 from helpers import CLIENT, KEY, Browser
@@ -27,6 +28,10 @@ def pytest_sessionstart():
     expected = pathlib.Path(sysconfig.get_path("purelib")) if INSTALLED else pathlib.Path(__file__).parent.parent
     if place != expected:
         pytest.exit(f"These tests are about the package in {expected}, and found the one in {place}.", returncode=4)
+
+
+def pytest_sessionfinish():
+    databases.end()
 
 
 @pytest.fixture

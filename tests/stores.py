@@ -2,22 +2,77 @@
 
 from __future__ import annotations
 
+import databases
+import pytest
+
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.stores import Connection
 from scconnect_wsgi.stores.sql import SQLStore
 
-# A name, and what makes a fresh store in a folder of the test's own.
-KINDS = {
-    "sqlite file": lambda folder: SQLStore(f"sqlite:///{folder}/connections.sqlite3"),
-    "sqlite file, encrypted": lambda folder: SQLStore(
-        f"sqlite:///{folder}/connections.sqlite3", encryption=Encryption("a key that is as long as keys have to be")
-    ),
-    "sqlite memory": lambda folder: SQLStore("sqlite://"),
-}
-# Those that other processes see.
-SHARED_KINDS = {name: make for name, make in KINDS.items() if name != "sqlite memory"}
+KEYS = ["a key that is as long as keys have to be"]
+
+
+def sqlite_file(folder, **options):
+    return SQLStore(f"sqlite:///{folder}/connections.sqlite3", **options)
+
+
+def sqlite_memory(folder, **options):
+    return SQLStore("sqlite://", **options)
+
+
+def postgresql(folder, **options):
+    return SQLStore(_cleared("postgresql").url, **options)
+
+
+def mariadb(folder, **options):
+    return SQLStore(_cleared("mariadb").url, **options)
+
+
+def redis(folder, **options):
+    from scconnect_wsgi.stores.redis import RedisStore
+
+    return RedisStore(_cleared("redis").url, **options)
+
+
+def redis_of_texts(folder, **options):
+    """A client of the site's own, which answers with texts in place of bytes."""
+    from redis import Redis
+
+    from scconnect_wsgi.stores.redis import RedisStore
+
+    return RedisStore(Redis.from_url(_cleared("redis").url, decode_responses=True), prefix="shop:", **options)
+
+
+def _cleared(name):
+    server = databases.running(name)
+    server.clear()
+    return server
+
+
+def encrypted(make):
+    return lambda folder: make(folder, encryption=Encryption(KEYS))
+
+
+def kind(name, make, *marks):
+    return pytest.param(make, id=name, marks=marks)
+
+
+# Parameters for fixtures: each makes a fresh store in a folder of the test's own. First those that processes share.
+SERVED_KINDS = [
+    kind("postgresql", postgresql, pytest.mark.stores),
+    kind("mariadb", mariadb, pytest.mark.stores),
+    kind("redis", redis, pytest.mark.stores),
+]
+SHARED_KINDS = [
+    kind("sqlite file", sqlite_file),
+    kind("sqlite file, encrypted", encrypted(sqlite_file)),
+    *SERVED_KINDS,
+    kind("redis, encrypted", encrypted(redis), pytest.mark.stores),
+    kind("redis of texts", redis_of_texts, pytest.mark.stores),
+]
+KINDS = [*SHARED_KINDS, kind("sqlite memory", sqlite_memory)]
 
 
 def connection(id="one", **fields):

@@ -62,6 +62,7 @@ OUTSIDE = {
     "requests": {"calls", "session", "transport"},
     "urllib3": {"deadline", "failures", "transport"},
     "certifi": {"session", "transport"},
+    "redis": {"stores"},
     "sqlalchemy": {"stores"},
     "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site", "testing"},
 }
@@ -70,7 +71,7 @@ NOT_BY_IMPORTING_THE_PACKAGE = {
     *("scconnect_wsgi.encryption", "scconnect_wsgi.options"),
     *("scconnect_wsgi.connections", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
     "scconnect_wsgi.testing",
-    *("cryptography", "jwt", "sqlalchemy", "sqlite3", "wsgiref"),
+    *("cryptography", "jwt", "redis", "sqlalchemy", "sqlite3", "wsgiref"),
 }
 MODULE_LINES = 250
 FUNCTION_LINES = 40

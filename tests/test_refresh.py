@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -34,7 +34,8 @@ from scconnect_wsgi.session import ApiSession
 
 @pytest.fixture(params=SHARED_KINDS)
 def store(request, tmp_path):
-    return SHARED_KINDS[request.param](tmp_path)
+    with closing(request.param(tmp_path)) as store:
+        yield store
 
 
 class Site:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -17,13 +18,15 @@ from scconnect_wsgi.flow import AccessToken
 @pytest.fixture(params=KINDS)
 def store(request, tmp_path):
     """A store of each kind, with nothing in it."""
-    return KINDS[request.param](tmp_path)
+    with closing(request.param(tmp_path)) as store:
+        yield store
 
 
 @pytest.fixture(params=SHARED_KINDS)
 def shared_store(request, tmp_path):
     """A store of each kind that processes share, with nothing in it."""
-    return KINDS[request.param](tmp_path)
+    with closing(request.param(tmp_path)) as store:
+        yield store
 
 
 def test_what_was_saved_is_loaded(store):

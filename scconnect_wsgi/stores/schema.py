@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Dialect, Engine, MetaData, String, Table, Text, inspect
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.types import TypeDecorator
 
 from scconnect_wsgi.errors import StoreUnavailable
 
-LONG_TEXT = Text(2**24 - 1)  # MySQL's own TEXT ends at 64 KB; a token is a JWT of unstated length
+# MySQL's own TEXT ends at 64 KB; a token is a JWT of unstated length.
+LONG_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 KEY_LENGTH = 255  # characters; what every database can make an index of
 KEY = String(KEY_LENGTH)
 # MySQL and MariaDB compare text without case by default, and "joe" is not "Joe".

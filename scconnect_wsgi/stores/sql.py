@@ -106,6 +106,12 @@ class SQLStore:
         """End the exclusive section, if it is still this owner's."""
         self._changed(table.update().where(_is(id), table.c.lease_owner == owner), {"lease_owner": None})
 
+    def close(self) -> None:
+        """Close the connections of this process to the database. The next call opens others."""
+        engine = self._engines.pop(os.getpid(), None)
+        if engine is not None:
+            engine.dispose()
+
     def _found(self, condition: ColumnElement[bool]) -> list[Connection]:
         with self._reached() as engine, engine.connect() as db:
             rows = db.execute(table.select().where(condition).order_by(table.c.id)).mappings().all()
