@@ -59,20 +59,20 @@ def kind(name, make, *marks):
     return pytest.param(make, id=name, marks=marks)
 
 
-# Parameters for fixtures: each makes a fresh store in a folder of the test's own. First those that processes share.
-SERVED_KINDS = [
-    kind("postgresql", postgresql, pytest.mark.stores),
+# Parameters for fixtures: each makes a fresh store in a folder of the test's own. What holds for every store is tested
+# with KINDS; what is about more than the store, with one or two.
+SQLITE_FILE = kind("sqlite file", sqlite_file)
+SQLITE_MEMORY = kind("sqlite memory", sqlite_memory)
+POSTGRESQL = kind("postgresql", postgresql, pytest.mark.stores)
+REDIS = kind("redis", redis, pytest.mark.stores)
+SHARED_KINDS = [  # by processes
+    *(SQLITE_FILE, POSTGRESQL, REDIS),
     kind("mariadb", mariadb, pytest.mark.stores),
-    kind("redis", redis, pytest.mark.stores),
-]
-SHARED_KINDS = [
-    kind("sqlite file", sqlite_file),
     kind("sqlite file, encrypted", encrypted(sqlite_file)),
-    *SERVED_KINDS,
     kind("redis, encrypted", encrypted(redis), pytest.mark.stores),
     kind("redis of texts", redis_of_texts, pytest.mark.stores),
 ]
-KINDS = [*SHARED_KINDS, kind("sqlite memory", sqlite_memory)]
+KINDS = [*SHARED_KINDS, SQLITE_MEMORY]
 
 
 def connection(id="one", **fields):

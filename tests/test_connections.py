@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from wsgiref.validate import validator
@@ -23,7 +23,7 @@ from helpers import (
     query,
     quick_transport,
 )
-from stores import KINDS
+from stores import SQLITE_FILE, SQLITE_MEMORY
 
 from scconnect_wsgi import OAuth2, OAuth2Provider, SCConnect
 from scconnect_wsgi.connections import ATTEMPTS, Connections
@@ -46,9 +46,10 @@ def identify(request):
     return request.cookies.get("user") or None
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[SQLITE_FILE, SQLITE_MEMORY])
 def store(request, tmp_path):
-    return KINDS[request.param](tmp_path)
+    with closing(request.param(tmp_path)) as store:
+        yield store
 
 
 @pytest.fixture

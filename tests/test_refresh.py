@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from helpers import CALLBACK, dance, flow_for, quick_transport
-from stores import SHARED_KINDS, connection
+from stores import POSTGRESQL, REDIS, SQLITE_FILE, connection
 from test_store_contract import in_processes
 from wire import answer, saying, wire
 
@@ -32,7 +32,7 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.session import ApiSession
 
 
-@pytest.fixture(params=SHARED_KINDS)
+@pytest.fixture(params=[SQLITE_FILE, POSTGRESQL, REDIS])
 def store(request, tmp_path):
     with closing(request.param(tmp_path)) as store:
         yield store

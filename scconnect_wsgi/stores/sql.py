@@ -107,7 +107,7 @@ class SQLStore:
         self._changed(table.update().where(_is(id), table.c.lease_owner == owner), {"lease_owner": None})
 
     def close(self) -> None:
-        """Close the connections of this process to the database. The next call opens others."""
+        """Close this process's connections to the database; the next call opens others. ``sqlite://`` forgets all."""
         engine = self._engines.pop(os.getpid(), None)
         if engine is not None:
             engine.dispose()
@@ -161,6 +161,8 @@ class SQLStore:
             made = _engine(self._url)
             prepare(made)
             engine = self._engines.setdefault(os.getpid(), made)  # no lock: a fork could copy it locked
+            if engine is not made:  # another thread was first
+                made.dispose()
         return engine
 
 
