@@ -31,6 +31,7 @@ from scconnect_wsgi.errors import (
     NotConnected,
     ProviderError,
     StoreUnavailable,
+    Undecipherable,
     WrongUser,
 )
 from scconnect_wsgi.flow import AccessToken
@@ -190,6 +191,9 @@ class Connections:
         try:
             return self._store.load(id).version
         except NotConnected:
+            return 0
+        except Undecipherable:  # nobody can use it any more: the user, who connects again, mends it
+            self._store.delete(id)
             return 0
 
     def _sign_out(self, connection: Connection) -> None:

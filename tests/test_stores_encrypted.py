@@ -5,8 +5,11 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from helpers import KEY, page_of_the_site
 from stores import connection
 
+from scconnect_wsgi import SCConnect
+from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.errors import KeyRemoved, Undecipherable
 from scconnect_wsgi.stores.sql import SQLStore
@@ -53,6 +56,8 @@ def test_what_is_moved_or_changed_by_hand_is_refused(path, move):
     with pytest.raises(Undecipherable):
         kept.load("one")
     assert kept.load("two").user == "user 2"
+    assert [found.id for found in kept.of_account("soundcloud:users:1")] == ["two"]
+    assert kept.of_user("user 1") == []
     kept.delete("one")  # which is the way out
 
 
@@ -65,6 +70,19 @@ def test_keys_rotate_and_a_removed_one_is_said(path):
     assert store(path, NEW).load("one") == stored
     with pytest.raises(KeyRemoved, match="was given no encryption"):
         store(path).load("one")
+
+
+def test_whose_key_is_gone_connects_again(path, soundcloud):
+    """The whole flow, into the row of before: the error says that this is the way out."""
+    ids = []
+    for key in (OLD, NEW):
+        flow = soundcloud.oauth2()
+        kept = Connections(flow, store(path, key), identify=lambda request: request.remote_user)
+        app = SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=kept.store_token)
+        ids.append(soundcloud.connect(app, environ={"REMOTE_USER": "joe"}).fields["oauth_token_id"])
+        with kept.session(ids[-1], user="joe") as session:
+            assert session.me().username == "joe"
+    assert ids[0] == ids[1]
 
 
 def test_encryption_is_switched_on_over_what_is_stored(path):

@@ -50,13 +50,16 @@ class Store(Protocol):
         """
 
     def load(self, id: str) -> Connection:
-        """The connection of that id. Raises NotConnected."""
+        """The connection of that id. Raises NotConnected, and Undecipherable where its key is gone."""
 
     def delete(self, id: str) -> None:
         """Forget a connection and its lease; one that is not there is none."""
 
     def of_user(self, user: str) -> list[Connection]:
-        """Every connection of a user of the site, ended ones too, in an order that stays."""
+        """Every connection of a user of the site, ended ones too, in an order that stays.
+
+        One that cannot be decrypted is left out, here and in of_account, and said in the log.
+        """
 
     def of_account(self, urn: str) -> list[Connection]:
         """Every connection with an account of the provider, whoever made it."""

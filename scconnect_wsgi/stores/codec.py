@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
 
 from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
@@ -14,6 +16,20 @@ from scconnect_wsgi.flow import AccessToken
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
     from scconnect_wsgi.stores import Connection
+
+log = logging.getLogger("scconnect_wsgi")
+Row = TypeVar("Row")
+
+
+def readable(read: Callable[[Row], Connection], rows: Iterable[Row]) -> list[Connection]:
+    """What can be read of a list: one row that was damaged, or whose key is gone, does not take the others along."""
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except Undecipherable as error:
+            log.warning("A stored connection is left out of a list: %s", error.message)
+    return found
 
 
 class TokenCodec:

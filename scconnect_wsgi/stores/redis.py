@@ -29,7 +29,7 @@ from redis.retry import Retry
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, NotConnected, StoreUnavailable
 from scconnect_wsgi.stores import Connection
-from scconnect_wsgi.stores.codec import TokenCodec
+from scconnect_wsgi.stores.codec import TokenCodec, readable
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
@@ -141,7 +141,7 @@ class RedisStore:
             for id in ids:
                 pipeline.hget(self._key("connection", id), "data")
             found = pipeline.execute()
-        return [self._connection(data) for data in found if data is not None]
+        return readable(self._connection, filter(None, found))
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, NotConnected, StorageFailed, StoreUnavailable
 from scconnect_wsgi.stores import Connection
-from scconnect_wsgi.stores.codec import TokenCodec
+from scconnect_wsgi.stores.codec import TokenCodec, readable
 from scconnect_wsgi.stores.schema import KEY_LENGTH, connections, prepare
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ class SQLStore:
 
     def load(self, id: str) -> Connection:
         """The connection of that id. Raises NotConnected."""
-        found = self._found(_is(id))
-        if not found:
+        rows = self._found(_is(id))
+        if not rows:
             raise NotConnected("There is no such connection. Likely causes: it was disconnected, or never made.")
-        return found[0]
+        return self._connection(rows[0])
 
     def delete(self, id: str) -> None:
         """Forget a connection, if it is there."""
@@ -90,11 +90,11 @@ class SQLStore:
 
     def of_user(self, user: str) -> list[Connection]:
         """Every connection of a user of the site."""
-        return self._found(table.c.user_id == user)
+        return readable(self._connection, self._found(table.c.user_id == user))
 
     def of_account(self, urn: str) -> list[Connection]:
         """Every connection with an account of the provider."""
-        return self._found(table.c.account_urn == urn)
+        return readable(self._connection, self._found(table.c.account_urn == urn))
 
     def lease(self, id: str, owner: str, seconds: float) -> bool:
         """Give ``owner`` the exclusive section of a connection, unless somebody holds it."""
@@ -112,10 +112,9 @@ class SQLStore:
         if engine is not None:
             engine.dispose()
 
-    def _found(self, condition: ColumnElement[bool]) -> list[Connection]:
+    def _found(self, condition: ColumnElement[bool]) -> Sequence[Any]:
         with self._reached() as engine, engine.connect() as db:
-            rows = db.execute(table.select().where(condition).order_by(table.c.id)).mappings().all()
-        return [self._connection(row) for row in rows]
+            return db.execute(table.select().where(condition).order_by(table.c.id)).mappings().all()
 
     def _changed(self, statement: Any, values: dict[str, Any] | None = None) -> bool:
         """Whether a statement, with new values for an update, found the row it is about."""
