@@ -20,7 +20,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from scconnect_wsgi.errors import ConfigurationError, ConnectError, ConnectionRevoked, NotConnected
 from scconnect_wsgi.oauth1 import OAuth1
 from scconnect_wsgi.oauth2 import OAuth2
-from scconnect_wsgi.refresh import due, end, ending, over, refresh
+from scconnect_wsgi.refresh import due, end, ending, loaded, over, refresh
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport import POOL_SIZE, retry_seconds
 from scconnect_wsgi.urls import checked_url, origin
@@ -77,19 +77,31 @@ class Calls(BaseAdapter):
             return deliver(_checked(request))
         self._refresh_ahead()
         response = self._patiently(request, deliver)
-        if not _about_the_token(response):
-            return response
-        self._settle(refresh(self._store, self._flow, self.connection))
         body: Any = request.body
-        if not isinstance(body, (str, bytes, type(None))):  # a stream that was read: it cannot be sent again
-            return response
-        response = self._patiently(request, deliver)
+        for another in (self._take, self._renew):
+            if not _about_the_token(response):
+                return response
+            if not another():
+                continue
+            if not isinstance(body, (str, bytes, type(None))):  # a stream that was read: it cannot be sent again
+                return response
+            response = self._patiently(request, deliver)
         if _about_the_token(response):
             self._settle(end(self._store, self.connection, ConnectionRevoked.code))
         return response
 
     def close(self) -> None:
         """Nothing to close: the pool is everybody's."""
+
+    def _take(self) -> bool:
+        """Whether somebody else has stored another token since this one was loaded. It may have ended as well."""
+        before, self.connection = self.connection, loaded(self._store, self.connection.id)
+        return before.token != self.connection.token
+
+    def _renew(self) -> bool:
+        """Refresh the token that is stored: what comes back was given after it was refused."""
+        self._settle(refresh(self._store, self._flow, self.connection))
+        return True
 
     def _refresh_ahead(self) -> None:
         """Refresh a token that ends soon; as long as it has not ended, a refresh that fails changes nothing."""

@@ -146,6 +146,19 @@ def test_a_session_takes_what_another_one_got(site):
     assert site.redeemed == 1
 
 
+@pytest.mark.parametrize("body", [None, io.BytesIO(b"a stream")], ids=["a call", "a stream"])
+def test_a_session_of_long_ago_renews_what_another_one_got_and_has_ended_since(site, body):
+    with site.session() as old:
+        for _ in range(2):
+            site.sandbox.expire()
+            with site.session() as other:
+                other.me()
+        site.sandbox.expire()
+        assert [old.get("/me", data=body).status_code, old.get("/me").status_code] == [401 if body else 200, 200]
+    assert site.redeemed == 3
+    assert heard(site) == []
+
+
 def test_what_the_answer_leaves_out_stays(site):
     """A provider that does not rotate (RFC 6749 section 6)."""
     with wire(saying(answer(b'{"access_token": "new"}', content_type="application/json"))) as server:
