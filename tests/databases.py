@@ -20,8 +20,6 @@ import subprocess
 import tempfile
 import time
 
-import pytest
-
 PACKAGES = {"postgresql": "postgresql", "mariadb": "mariadb-server-core mariadb-client-core", "redis": "redis-server"}
 PROGRAMS = {
     "postgresql": ("postgres", "initdb"),
@@ -47,6 +45,8 @@ def missing():
 def running(name):
     """The server of that name, started by the first call. Skips the test where there is none."""
     if name in missing():
+        import pytest  # not for tools/bootstrap.sh, which asks what is missing
+
         pytest.skip(f"NO SERVER OF {name.upper()} FOUND: apt-get install {PACKAGES[name]}")
     return _ends.enter_context({"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}[name]())
 

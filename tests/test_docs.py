@@ -7,6 +7,7 @@ import re
 import pytest
 import webob
 from helpers import ARRIVAL, CLIENT, KEY, Browser, landed, page_of_the_site
+from stores import connection as stored
 
 from scconnect_wsgi import errors
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -40,6 +41,7 @@ def reader(tmp_path, monkeypatch):
             "application": page_of_the_site,
             "current_user": lambda request: request.cookies.get("user"),
             "messages": [],
+            "ENCRYPTION_KEYS": ["a key that is as long as keys have to be"],
         }
         yield Reader(names, sandbox, site, url)
 
@@ -97,6 +99,10 @@ def test_the_snippets_do_what_the_text_says(reader):
         token = names["flow"].finish(f"{reader.url}/oauth/access_token", back, departure.pending)
     environ = {"scconnect.token": token, "scconnect.callback_url": f"{reader.url}/oauth/access_token"}
     assert names["logged_in"](environ) == "soundcloud:users:743372812"
+
+    reader.run("from scconnect_wsgi.stores.redis import RedisStore")  # asks nothing before its first call
+    reader.run("from scconnect_wsgi.encryption import Encryption")
+    assert names["encrypted"].save(stored()).token == names["encrypted"].load("one").token
 
     reader.run("from scconnect_wsgi.stores import Store")
     assert reader.left == []

@@ -96,15 +96,24 @@ has_chromium() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
 } >/dev/null
 
-# Without a browser the browser tests are left out on a developer's machine, and never in CI.
+# The packages of the servers that the tests start and do not find; tests/databases.py knows where to look.
+missing_servers() {
+    (cd tests && "../$VENV/bin/python" -c 'import databases; print(*databases.missing().values())')
+}
+
+install_servers() {
+    # shellcheck disable=SC2046 # one word a package
+    apt_install --no-install-recommends $(missing_servers) && [ -z "$(missing_servers)" ]
+}
+
+# What is not there and cannot be installed is left out on a developer's machine, loudly, and never in CI.
 run_tests() {
     without=
     if ! has_chromium && ! { apt_install chromium && has_chromium; }; then
-        if [ "${CI:-}" = true ]; then
-            die "no Chromium, and it could not be installed: the browser tests cannot run"
-        fi
-        without=browser
-        warn_no_browser
+        leave_out browser "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN" chromium
+    fi
+    if [ -n "$(missing_servers)" ] && ! install_servers; then
+        leave_out stores "NO SERVERS FOUND: THE TESTS OF THE STORES DO NOT RUN" "$(missing_servers)"
     fi
     pythons=$(find_pythons)
     for python in $pythons; do
@@ -116,15 +125,27 @@ run_tests() {
     "$VENV/bin/python" -m tox run-parallel ${pythons:+--discover $pythons} ${without:+--skip-env "$without"} \
         --parallel auto "$@" || status=$?
     if [ -n "$without" ]; then
-        warn_no_browser # again, where it is read: below the results
+        warn # again, where it is read: below the results
     fi
     return "$status"
 }
 
-warn_no_browser() {
+# leave_out ENVIRONMENT WHY PACKAGE...
+leave_out() {
+    if [ "${CI:-}" = true ]; then
+        die "$2, and it could not be installed: $3"
+    fi
+    without="${without:+$without|}$1"
+    warnings="${warnings:-}$2. Install: sudo apt-get install $3
+"
+    warn
+}
+
+warn() {
     say "**********************************************************************"
-    say "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN. Install it, for example"
-    say "with: sudo apt-get install chromium"
+    printf '%s' "$warnings" | while read -r line; do
+        say "$line"
+    done
     say "**********************************************************************"
 }
 
