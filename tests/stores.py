@@ -64,9 +64,9 @@ def kind(name, make, *marks):
 SQLITE_FILE = kind("sqlite file", sqlite_file)
 SQLITE_MEMORY = kind("sqlite memory", sqlite_memory)
 POSTGRESQL = kind("postgresql", postgresql, pytest.mark.stores)
-REDIS = kind("redis", redis, pytest.mark.stores)
 SHARED_KINDS = [  # by processes
-    *(SQLITE_FILE, POSTGRESQL, REDIS),
+    *(SQLITE_FILE, POSTGRESQL),
+    kind("redis", redis, pytest.mark.stores),
     kind("mariadb", mariadb, pytest.mark.stores),
     kind("sqlite file, encrypted", encrypted(sqlite_file)),
     kind("redis, encrypted", encrypted(redis), pytest.mark.stores),
