@@ -61,7 +61,14 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10",
-    packages=["scconnect_wsgi", "scconnect_wsgi.sandbox", "scconnect_wsgi.demo", "scconnect_wsgi.assets"],
+    packages=[
+        "scconnect_wsgi",
+        "scconnect_wsgi.sandbox",
+        "scconnect_wsgi.stores",
+        "scconnect_wsgi.demo",
+        "scconnect_wsgi.assets",
+    ],
+    py_modules=["scconnect_wsgi_pytest"],  # outside of the package: pytest imports it at every start
     package_dir={"scconnect_wsgi.assets": "assets"},
     package_data={
         "scconnect_wsgi": ["py.typed"],
@@ -70,9 +77,16 @@ setup(
         "scconnect_wsgi.demo": ["*.html", "*.css", "*.js"],
     },
     install_requires=["WebOb>=1.8.8", "oauthlib>=3.2.2", "requests>=2.32.3", "itsdangerous>=2.1.2"],
-    extras_require={"rsa": ["oauthlib[signedtoken]>=3.2.2"], "paste": ["PasteDeploy>=3.0.1"]},
+    extras_require={
+        "rsa": ["oauthlib[signedtoken]>=3.2.2"],
+        "paste": ["PasteDeploy>=3.0.1"],
+        "sql": ["SQLAlchemy>=2.0.36"],
+        "redis": ["redis>=5.2.0"],
+        "encryption": ["cryptography>=43.0.0"],
+    },
     entry_points={
         "console_scripts": ["scconnect = scconnect_wsgi.cli:main"],
+        "pytest11": ["scconnect = scconnect_wsgi_pytest"],
         "paste.filter_app_factory": ["main = scconnect_wsgi.config:filter_app_factory"],
     },
 )

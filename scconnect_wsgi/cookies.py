@@ -3,7 +3,8 @@
 The cookie is named after the flow (state or request token), so that two tabs never clobber each
 other, and it needs no session on the server: any worker of any host with the same key finishes a flow
 that another one started. It is signed, not encrypted: the user may read their own verifier or
-request-token secret, which are worth nothing without the client's secret.
+request-token secret, which are worth nothing without the client's secret. With an Encryption nobody
+can read it, not even they.
 """
 
 from __future__ import annotations
@@ -13,18 +14,29 @@ import json
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, FlowMismatch, ProviderError
+from scconnect_wsgi.errors import (
+    ConfigurationError,
+    FlowExpired,
+    FlowFinished,
+    FlowMismatch,
+    ProviderError,
+    Undecipherable,
+)
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.encryption import Encryption
 
 MAX_FLOWS = 5  # under way in one browser at once; the oldest of more is dropped
 MAX_AGE = 15 * 60  # seconds; the most a site may allow (RFC 9700: short-lived)
 CLOCK_SKEW = 60  # seconds that the clock of another host may be ahead
 MAX_BYTES = 4096  # of name and value together: what browsers keep (RFC 6265bis section 5.6)
 LONG = 1024  # bytes; what is longer is compressed: some providers' tokens alone have 1,500 characters
+SIGNED_ONLY = (b"[", b"\x78")  # what JSON begins with, and what zlib does; nothing encrypted begins so
 PREFIX = "scconnect-"
 FINISHED = "scconnect-finished"  # the flows that ended lately, so that a reload is told from a flow that expired
 
@@ -44,10 +56,17 @@ class FlowCookies:
 
     ``audience`` (protocol, provider, client) goes into the signature: a cookie that was made for one
     provider is worthless at another's callback, and for any other purpose. ``secret_key`` is one key
-    or several, oldest to newest: the newest signs, all verify.
+    or several, oldest to newest: the newest signs, all verify. With ``encryption`` new cookies are
+    encrypted, and signed ones of before are read still: flows that are under way finish.
     """
 
-    def __init__(self, secret_key: str | bytes | Sequence[str | bytes], audience: str, max_age: int) -> None:
+    def __init__(
+        self,
+        secret_key: str | bytes | Sequence[str | bytes],
+        audience: str,
+        max_age: int,
+        encryption: Encryption | None = None,
+    ) -> None:
         keys: list[Any] = list(secret_key) if isinstance(secret_key, (list, tuple)) else [secret_key]
         if not keys or not all(isinstance(key, (str, bytes)) and key for key in keys):
             raise ConfigurationError("secret_key must be a string, or several from oldest to newest; none empty.")
@@ -56,6 +75,7 @@ class FlowCookies:
         salt = f"scconnect_wsgi flow cookie {audience}"
         self._signer = Signer(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
         self._max_age = max_age
+        self._sealer = encryption.sealer(salt) if encryption else None
 
     def issue(
         self, header: str, flow_id: str, base: str, user: str, pending: Mapping[str, str], return_to: str = ""
@@ -67,8 +87,11 @@ class FlowCookies:
         """
         secure = base.startswith("https:")
         held = Held(time.time_ns() // 1000, base, user, pending, return_to)
-        value = self._signer.sign(base64_encode(_pack(held))).decode("ascii")
         name = _flow_name(flow_id)
+        packed = _pack(held)
+        if self._sealer:
+            packed = self._sealer.seal(packed, name)
+        value = self._signer.sign(base64_encode(packed)).decode("ascii")
         if len(_wire_name(name, secure)) + len(value) >= MAX_BYTES:
             raise ProviderError("The provider's request token is too long to be kept in a cookie.")
         others = {other: held for other, held in self._under_way(header, secure).items() if other != name}
@@ -87,14 +110,14 @@ class FlowCookies:
             raise FlowFinished("This connection was already finished: the page was reloaded, or gone back to.")
         values = list(_values(header, _wire_name(name, secure))) if flow_id else []
         for value in values:
-            held = self._verify(value)
+            held = self._verify(name, value)
             if held is not None:
                 self._check_age(held)
                 return held
         if values:
             raise FlowExpired(
-                "The cookie of this flow is not signed with a key of this site. Likely causes: secret_key was changed "
-                "or differs between hosts, or the flow was started with another provider or client."
+                "The cookie of this flow is not signed with a key of this site. Likely causes: secret_key or encryption"
+                " changed or differs between hosts, or the flow was started with another provider or client."
             )
         if not flow_id or self._under_way(header, secure):
             raise FlowMismatch(
@@ -121,15 +144,19 @@ class FlowCookies:
         prefix = _wire_name(PREFIX, secure)
         found = {}
         for name, value in _pairs(header):
-            held = self._verify(value) if name.startswith(prefix) else None
+            plain_name = PREFIX + name.removeprefix(prefix)
+            held = self._verify(plain_name, value) if name.startswith(prefix) else None
             if held is not None and self._age(held) <= self._max_age:
-                found[PREFIX + name.removeprefix(prefix)] = held
+                found[plain_name] = held
         return found
 
-    def _verify(self, value: str) -> Held | None:
+    def _verify(self, name: str, value: str) -> Held | None:
         try:
-            return _unpack(base64_decode(self._signer.unsign(value)))
-        except (BadData, ValueError, TypeError, zlib.error):  # not ours, or of another version of this package
+            packed = base64_decode(self._signer.unsign(value))
+            if self._sealer and not packed.startswith(SIGNED_ONLY):
+                packed = self._sealer.open(packed, name)
+            return _unpack(packed)
+        except (BadData, ValueError, TypeError, zlib.error, Undecipherable):  # not ours, or of another version
             return None
 
     def _age(self, held: Held) -> float:
@@ -157,7 +184,10 @@ def user_mark(user: str | None) -> str:
 
 
 def _pack(held: Held) -> bytes:
-    """JSON, compressed where it is long: a zlib stream never begins with the bracket that JSON begins with."""
+    """JSON, compressed where it is long: a zlib stream never begins with the bracket that JSON begins with.
+
+    Compressed before it is encrypted: its length tells nothing, as no secret in it stays for a second try.
+    """
     data = json.dumps(held, separators=(",", ":")).encode("ascii")
     return data if len(data) <= LONG else zlib.compress(data, 9)
 

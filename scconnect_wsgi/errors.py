@@ -14,9 +14,12 @@ class ConnectError(Exception):
 
     ``code`` is one of the words the page's callback knows, ``message`` a plain sentence without
     secrets, ``retry_after`` the number of seconds the provider asked to wait, where it said so.
+    ``unheard`` is true where a request reached the provider and its answer did not arrive, so that nobody here
+    knows what it did there.
     """
 
     code: ClassVar[str] = "provider_error"
+    unheard = False
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -79,13 +82,59 @@ class ProviderError(ConnectError):
     code = "provider_error"
 
 
+class RateLimited(ProviderUnavailable):
+    """The provider refused a request because there were too many of them (status 429)."""
+
+
+class ConnectionBusy(ProviderUnavailable):
+    """Another thread or process has been refreshing the token of this connection for too long."""
+
+
+class InvalidGrant(ProviderError):
+    """The provider does not take this code or refresh token, or not any more (RFC 6749 section 5.2)."""
+
+
 class StorageFailed(ConnectError):
     """The site's own ``store_token`` raised, twice."""
 
     code = "storage_failed"
 
 
+class Undecipherable(StorageFailed):
+    """What is stored was encrypted for another place, was changed, or was never encrypted."""
+
+
+class KeyRemoved(Undecipherable):
+    """What is stored was encrypted with a key that is no longer given."""
+
+
 class StartRefused(ConnectError):
     """The flow could not be begun for a reason on the site's own side."""
 
     code = "start_refused"
+
+
+class StoreUnavailable(StorageFailed):
+    """The store of tokens cannot be reached. Nothing has to be restarted: the next call tries again."""
+
+
+class ConnectionChanged(StorageFailed):
+    """Somebody else wrote to a stored connection since it was loaded: load it again."""
+
+
+class NotConnected(ConnectError):
+    """This user has no such connection. Base of every error that only the user can mend, with the button."""
+
+    code = "not_connected"
+
+
+class ConnectionRevoked(NotConnected):
+    """The provider takes the tokens no more: the user took the permission back, or it ran out."""
+
+    code = "connection_revoked"
+
+
+class RefreshLost(NotConnected):
+    """The provider took the refresh token, and what it gave in exchange never reached the store."""
+
+    code = "refresh_lost"

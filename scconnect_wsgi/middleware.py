@@ -33,6 +33,8 @@ from scconnect_wsgi.urls import checked_path, origin, path_of_this_origin, read_
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from scconnect_wsgi.encryption import Encryption
+
 log = logging.getLogger("scconnect_wsgi")
 
 
@@ -58,8 +60,8 @@ class SCConnect:
     callable that makes it from the request; it may be left out on a loopback host only.
     ``cookie_max_age`` is in seconds, at most 900. ``identify(request)`` names the user of the site, and
     binds a flow to them. ``on_failure(error, request)`` may answer a failure as ``store_token`` answers
-    a success; with HAND_OVER the wrapped application finds ``scconnect.error``. Paths are relative to
-    the mount (SCRIPT_NAME). Raises ConfigurationError for values that cannot work.
+    a success; with HAND_OVER the wrapped application finds ``scconnect.error``. An Encryption makes the
+    cookies unreadable too. Paths are relative to the mount. Raises ConfigurationError for values that cannot work.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class SCConnect:
         cookie_max_age: int = 600,
         identify: Callable[[Request], str | None] | None = None,
         on_failure: OnFailure | Literal[HandOver.HAND_OVER] | None = None,
+        encryption: Encryption | None = None,
     ) -> None:
         if store_token is not HAND_OVER and not callable(store_token):
             raise ConfigurationError("store_token must be a callable, or HAND_OVER.")
@@ -83,7 +86,7 @@ class SCConnect:
             raise ConfigurationError("app must be a WSGI application, and flow an OAuth2(...) or an OAuth1(...).")
         self._app = app
         self._flow = flow
-        self._cookies = FlowCookies(secret_key, flow.audience, cookie_max_age)
+        self._cookies = FlowCookies(secret_key, flow.audience, cookie_max_age, encryption)
         self._site = Site(base_url, identify, None if isinstance(on_failure, HandOver) else on_failure)
         self._store_token = store_token
         self._hands_failures_over = on_failure is HAND_OVER
@@ -155,7 +158,8 @@ class SCConnect:
             home = held.return_to or home
             if held.user != user:
                 raise WrongUser("Another user of this site began this connection. Start again.")
-            token = self._flow.finish(held.base + self._callback_path, answer, held.pending)
+            callback_url = environ["scconnect.callback_url"] = held.base + self._callback_path  # for refreshing
+            token = self._flow.finish(callback_url, answer, held.pending)
             if not isinstance(self._store_token, HandOver):
                 result = self._site.store(self._store_token, token, request)
                 return self._go_home(result, request, start_response, home, cookies)

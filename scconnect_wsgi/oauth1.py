@@ -14,7 +14,7 @@ from oauthlib.oauth1 import Client
 from oauthlib.oauth1.rfc5849 import signature
 
 from scconnect_wsgi import transport as http
-from scconnect_wsgi.errors import AccessDenied, ConfigurationError, FlowMismatch, ProviderError
+from scconnect_wsgi.errors import AccessDenied, ConfigurationError, FlowMismatch, InvalidGrant, ProviderError
 from scconnect_wsgi.flow import AccessToken, Answer, Departure, Pending
 from scconnect_wsgi.provider import SOUNDCLOUD_2009, OAuth1Provider
 from scconnect_wsgi.urls import read_form, with_query
@@ -115,6 +115,21 @@ class OAuth1:
         }
         fields = self._ask(self.provider.access_token_url, {}, signing)
         return AccessToken(fields.pop("oauth_token"), fields.pop("oauth_token_secret"), extra=fields)
+
+    def refresh(self, token: AccessToken, callback_url: str = "") -> AccessToken:
+        """Raise InvalidGrant: tokens of OAuth 1.0a live until they are taken back, and are never refreshed."""
+        raise InvalidGrant("OAuth 1.0a has no refresh tokens.")
+
+    def authorization(self, token: AccessToken, method: Any, url: str, form: str = "") -> str:
+        """The Authorization header of one call of the API: its signature (RFC 5849 section 3), good once.
+
+        ``url`` is the address as it is sent, ``form`` a form-encoded body; another body is not signed.
+        """
+        signer = Signer(
+            **self._credentials, resource_owner_key=token.token, resource_owner_secret=token.token_secret or ""
+        )
+        _, headers, _ = signer.sign(url, method, form or None, dict(FORM) if form else {})
+        return str(headers["Authorization"])
 
     def _ask(self, url: str, params: Mapping[str, str], signing: Mapping[str, str]) -> dict[str, str]:
         """Send a signed POST and read the token in its answer."""

@@ -13,11 +13,21 @@ import math
 import re
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 from scconnect_wsgi import transport as http
-from scconnect_wsgi.errors import AccessDenied, ConfigurationError, FlowMismatch, ProviderError, ProviderUnavailable
+from scconnect_wsgi.errors import (
+    AccessDenied,
+    ConfigurationError,
+    FlowMismatch,
+    InvalidGrant,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+)
 from scconnect_wsgi.flow import AccessToken, Answer, Departure, Pending
 from scconnect_wsgi.provider import SOUNDCLOUD, OAuth2Provider
 from scconnect_wsgi.urls import with_query
@@ -70,8 +80,7 @@ class OAuth2:
         asked = {"response_type": "code", "client_id": client_id, "code_challenge_method": "S256"}
         asked |= {**({"scope": scope} if scope else {}), **provider.authorize_params}
         self._authorize_url = with_query(provider.authorize_url, asked)
-        grant = {"grant_type": "authorization_code", "client_id": client_id, "client_secret": client_secret}
-        self._grant = urlencode(grant)
+        self._client = urlencode({"client_id": client_id, "client_secret": client_secret})
 
     def begin(self, callback_url: str) -> Departure:
         """Choose state and verifier and say where the user goes (OAuth 2.1 section 4.1.1). Asks nobody."""
@@ -98,20 +107,46 @@ class OAuth2:
         if not code:
             raise ProviderError("The provider sent the user back without a code.")
         fields = {"redirect_uri": callback_url, "code_verifier": pending["verifier"], "code": code}
-        return self._redeem(f"{self._grant}&{urlencode(fields)}")
+        return self._redeem("authorization_code", fields)
 
-    def _redeem(self, body: str) -> AccessToken:
+    def refresh(self, token: AccessToken, callback_url: str = "") -> AccessToken:
+        """Redeem a refresh token (RFC 6749 section 6), which SoundCloud's is used up by; asks at most once.
+
+        ``callback_url`` is the one of the flow that gave the token: SoundCloud's reference wants it again. What the
+        answer leaves out stays as it was. Raises InvalidGrant where the refresh token is not taken, ProviderError
+        or ProviderUnavailable otherwise; their ``unheard`` says whether the refresh token may be used up.
+        """
+        if token.refresh_token is None:
+            raise InvalidGrant("The provider gave no refresh token with this token.")
+        fields = {"refresh_token": token.refresh_token, **({"redirect_uri": callback_url} if callback_url else {})}
+        try:
+            fresh = self._redeem("refresh_token", fields)
+        except InvalidGrant:  # its words are about codes
+            raise InvalidGrant("The provider does not take this refresh token: it was used, or taken back.") from None
+        scope = token.scope if fresh.scope is None else fresh.scope
+        return replace(fresh, refresh_token=fresh.refresh_token or token.refresh_token, scope=scope)
+
+    def authorization(self, token: AccessToken, method: str, url: str, form: str = "") -> str:
+        """The Authorization header of a call of the API: the token alone, whatever is called (RFC 6750 section 2.1)."""
+        return f"{self.provider.token_type} {token.token}"
+
+    def _redeem(self, grant_type: str, fields: Mapping[str, str]) -> AccessToken:
         headers = {
             **self.provider.headers,
             "Accept": "application/json",
             "Content-Type": "application/x-www-form-urlencoded",
         }
+        body = f"grant_type={grant_type}&{self._client}&{urlencode(fields)}"
         call = http.Call("POST", self.provider.token_url, headers, body)
         answer = self.transport.send(lambda: call)
-        parsed = _parse(answer)
-        if answer.status >= 400 or parsed.get("error") is not None:
-            _refuse(parsed.get("error"), answer.status)
-        return _token(parsed)
+        try:
+            parsed = _parse(answer)
+            if answer.status >= 400 or parsed.get("error") is not None:
+                _refuse(parsed.get("error"), answer.status)
+            return _token(parsed)
+        except ProviderError as error:
+            error.unheard = answer.status < 400  # there was a token in it, perhaps
+            raise
 
 
 def code_challenge(verifier: str) -> str:
@@ -133,8 +168,10 @@ def _check_refusal(answer: Answer) -> None:
 
 def _refuse(error: object, status: int) -> NoReturn:
     if error in ("rate_limit_exceeded", "temporarily_unavailable", "server_error"):
-        raise ProviderUnavailable(f"The provider is overloaded or out of order ({error}). Try again later.")
-    raise ProviderError(f"The provider refused to give a token (status {status}){_hint(error)}.")
+        kind = RateLimited if error == "rate_limit_exceeded" else ProviderUnavailable
+        raise kind(f"The provider is overloaded or out of order ({error}). Try again later.")
+    refused = InvalidGrant if error == "invalid_grant" else ProviderError
+    raise refused(f"The provider refused to give a token (status {status}){_hint(error)}.")
 
 
 def _hint(error: object) -> str:

@@ -48,6 +48,12 @@ def _keys(text: str, name: str) -> tuple[str, ...]:
     return keys
 
 
+def _encryption(text: str, name: str) -> Any:
+    from scconnect_wsgi.encryption import Encryption  # who does not encrypt need not have cryptography
+
+    return Encryption(_keys(text, name))
+
+
 def _pairs(text: str, name: str) -> dict[str, str]:
     """``name=value`` pairs between spaces or line breaks; quotes keep the spaces of a value together."""
     try:
@@ -121,6 +127,8 @@ OPTIONS = {
     "consumer_secret_file": Option("client", _file(_credential), "oauth1", "secret"),
     "secret_key": Option("site", _keys),
     "secret_key_file": Option("site", _file(_keys), field="secret_key"),
+    "encryption_key": Option("site", _encryption, field="encryption"),
+    "encryption_key_file": Option("site", _file(_encryption), field="encryption"),
     "store_token": Option("site", _callable_or_hand_over),
     "base_url": Option("site", checked_root),
     "request_token_path": Option("site", checked_path),

@@ -23,7 +23,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from scconnect_wsgi.deadline import POOLS, Progress, one_call
-from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable
+from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable, RateLimited
 from scconnect_wsgi.failures import Failure, explain
 
 ATTEMPTS = 3  # times a call is built anew, as long as not one byte of it has left
@@ -90,6 +90,7 @@ class Transport:
                 if isinstance(outcome, Answer):
                     return outcome
                 if progress.sent or progress.expired or attempt == ATTEMPTS:
+                    outcome.unheard = progress.sent and not isinstance(outcome, RateLimited)
                     raise outcome
         raise AssertionError("the loop ends with an answer or a failure")
 
@@ -123,9 +124,10 @@ class Transport:
     def _read(self, response: urllib3.response.BaseHTTPResponse) -> Answer | Failure:
         status, headers = response.status, response.headers
         if status == 429 or status >= 500:
-            return ProviderUnavailable(
+            kind = RateLimited if status == 429 else ProviderUnavailable
+            return kind(
                 f"The provider is overloaded or out of order (status {status}). Try again later.",
-                retry_after=_seconds(headers.get("Retry-After", "")),
+                retry_after=retry_seconds(headers.get("Retry-After", "")),
             )
         if status < 200 or 300 <= status < 400:
             return ProviderError(
@@ -226,7 +228,7 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
         raise ConfigurationError("ca_bundle cannot be read as a file of PEM certificates.") from None
 
 
-def _seconds(retry_after: str) -> int | None:
+def retry_seconds(retry_after: str) -> int | None:
     """Retry-After (RFC 9110 section 10.2.3) in seconds, whether it came as a number or as a date."""
     if retry_after.isascii() and retry_after.isdigit():
         return min(int(retry_after[:9]), MAX_RETRY_AFTER)

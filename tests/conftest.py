@@ -9,6 +9,7 @@ import sysconfig
 from types import SimpleNamespace
 
 import canary
+import databases
 import pytest
 import requests
 from engines import table
@@ -37,6 +38,10 @@ def pytest_configure(config):
 def pytest_terminal_summary(terminalreporter, config):
     for line in table.lines(terminalreporter, config.stash[table.VERSIONS]):
         terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish():
+    databases.end()
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ from wsgiref.validate import validator
 import requests
 from canary import met, met_cookie
 
-from scconnect_wsgi import OAuth1, OAuth2, SCConnect, Transport
+from scconnect_wsgi import ConnectError, OAuth1, OAuth2, SCConnect, Transport
 from scconnect_wsgi.sandbox import Sandbox, serve
 
 CLIENT = ("sandbox-client", "sandbox-secret")
+# The codes that a flow may end with; the others belong to settings, and to calls of the API.
+CODES = sorted({kind.code for kind in ConnectError.__subclasses__()} - {"configuration", "not_connected"})
 CLICK = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 ARRIVAL = {**CLICK, "Sec-Fetch-Site": "cross-site"}
 KEY = "a secret key that is long enough for a test"

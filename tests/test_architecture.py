@@ -25,20 +25,32 @@ CORE = {
     "transport": {"deadline", "errors", "failures", "flow", "provider", "urls"},
     "oauth1": {"errors", "flow", "provider", "transport", "urls"},
     "oauth2": {"errors", "flow", "provider", "transport", "urls"},
-    "cookies": {"errors", "flow", "urls"},
+    "encryption": {"errors"},
+    "cookies": {"encryption", "errors", "flow", "urls"},  # encryption for the type checker alone
     "guard": {"errors", "flow", "urls"},
     "static": set(),
     "once": set(),
     "redaction": {"flow"},
     "responses": {"static"},
     "site": {"errors", "flow", "redaction", "responses", "urls"},
-    "middleware": {"cookies", "errors", "flow", "guard", "once", "responses", "site", "static", "urls"},
+    "middleware": {"cookies", "encryption", "errors", "flow", "guard", "once", "responses", "site", "static", "urls"},
 }
 ALLOWED = {
     **CORE,
     "__init__": set(CORE),
     "assets": set(),
+    "account": set(),
+    "refresh": {"errors", "flow", "oauth1", "oauth2", "stores"},
+    "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "transport", "urls"},
+    "session": {"account", "calls", "errors", "oauth1", "oauth2", "stores", "transport"},
+    "endpoint": {"errors", "redaction", "stores", "urls"},
+    "connections": {
+        *("account", "calls", "endpoint", "errors", "flow", "oauth1", "oauth2"),
+        *("redaction", "refresh", "session", "stores", "transport"),
+    },
+    "stores": {"account", "encryption", "errors", "flow", "stores"},  # encryption for the type checker alone
     "sandbox": {"errors", "provider", "sandbox", "urls"},
+    "testing": {"sandbox", *CORE},
     "demo": {"__init__", "demo", "sandbox", *CORE},
     "options": {"__init__", *CORE},
     "config": {"__init__", "options", *CORE},
@@ -47,15 +59,19 @@ ALLOWED = {
 }
 # What comes from outside and is kept to a few rooms.
 OUTSIDE = {
-    "requests": {"transport"},
+    "requests": {"calls", "session", "transport"},
     "urllib3": {"deadline", "failures", "transport"},
-    "certifi": {"transport"},
-    "webob": {"demo", "middleware", "sandbox", "site"},
+    "certifi": {"session", "transport"},
+    "redis": {"stores"},
+    "sqlalchemy": {"stores"},
+    "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site", "testing"},
 }
 NOT_BY_IMPORTING_THE_PACKAGE = {
     *("scconnect_wsgi.cli", "scconnect_wsgi.config", "scconnect_wsgi.demo", "scconnect_wsgi.sandbox"),
-    *("scconnect_wsgi.options", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
-    *("cryptography", "jwt", "sqlite3", "wsgiref"),
+    *("scconnect_wsgi.encryption", "scconnect_wsgi.options"),
+    *("scconnect_wsgi.connections", "scconnect_wsgi.session", "scconnect_wsgi.stores"),
+    "scconnect_wsgi.testing",
+    *("cryptography", "jwt", "redis", "sqlalchemy", "sqlite3", "wsgiref"),
 }
 MODULE_LINES = 250
 FUNCTION_LINES = 40

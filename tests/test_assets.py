@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 
 import pytest
-from helpers import closed, heard, opened, popup_of
-
-from scconnect_wsgi import errors
+from helpers import CODES, closed, heard, opened, popup_of
 
 ASSETS = pathlib.Path(__file__).parent.parent / "assets"
 CONTENT_SECURITY_POLICY = (
@@ -23,7 +21,6 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
-CODES = sorted({kind.code for kind in errors.ConnectError.__subclasses__()} - {"configuration"})
 JOE = {"username": "joe", "oauth_token_id": "43"}
 NAUGHTY = {
     "space": "two words",

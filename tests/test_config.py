@@ -1,5 +1,6 @@
 """The middleware without code: from the environment, and from an ini file through PasteDeploy itself."""
 
+import base64
 import importlib
 import importlib.metadata
 import pathlib
@@ -229,10 +230,22 @@ def test_a_flow_of_the_old_key_is_finished_by_the_new_one(tmp_path, monkeypatch)
             assert landed(browser.get(back, **ARRIVAL))["username"] == "joe"
 
 
+@both_ways
+@pytest.mark.parametrize("keys", [SECRET_KEY, f"{SECRET_KEY} {SECRET_KEY[::-1]}"], ids=["one key", "two keys"])
+def test_18_with_an_encryption_key_the_cookie_cannot_be_read(configure, keys, monkeypatch, tmp_path):
+    with serve(Sandbox()) as sandbox:
+        for option in ("", "encryption_key"):
+            options = {**GOOD["oauth2"], **addresses("oauth2", sandbox.url), **({option: keys} if option else {})}
+            with running(configure(options, monkeypatch, tmp_path)) as (site, browser):
+                value = browser.get(site.start).headers["Set-Cookie"].partition("=")[2]
+                assert base64.urlsafe_b64decode(value[:4]).startswith(b"\x01" if option else b"[")
+                assert landed(browser.connect(site))["username"] == "joe"
+
+
 @both_protocols
 def test_every_secret_can_come_from_a_file(protocol, tmp_path):
-    options = dict(GOOD[protocol])
-    for name in set(options) & {"client_secret", "consumer_secret", "secret_key"}:
+    options = {**GOOD[protocol], "encryption_key": SECRET_KEY[::-1]}
+    for name in set(options) & {"client_secret", "consumer_secret", "secret_key", "encryption_key"}:
         path = tmp_path / name
         path.write_text(options.pop(name) + "\n")
         options[f"{name}_file"] = str(path)
@@ -300,6 +313,7 @@ WRONG = [
     ),
     wrong("a short key", "oauth2", "secret_key", "shorter than 32", secret_key="too-short-to-be-a-key"),
     wrong("a short key beside a good one", "oauth2", "secret_key", "shorter", secret_key=f"short-and-old {SECRET_KEY}"),
+    wrong("a short key to encrypt", "oauth2", "encryption_key", "shorter", encryption_key=f"short {SECRET_KEY}"),
     wrong("a key to guess", "oauth2", "secret_key", "guessed", secret_key="ab" * 20),
     wrong("a key of blanks", "oauth2", "secret_key", "guessed", secret_key="  "),
     wrong("one secret for two", "oauth2", "secret_key", "must not be the client secret", client_secret=SECRET_KEY),

@@ -17,6 +17,7 @@ from canary import secrets_met
 from helpers import (
     ARRIVAL,
     CLICK,
+    CODES,
     KEY,
     Browser,
     Mounted,
@@ -541,9 +542,6 @@ class Scenario:
         self.users.append(None)
         with self.site() as site:
             return self.browser.get(site.start)
-
-
-CODES = sorted({kind.code for kind in ConnectError.__subclasses__()} - {"configuration"})
 
 
 @pytest.mark.parametrize("code", CODES)

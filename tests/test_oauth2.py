@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider
-from scconnect_wsgi.errors import AccessDenied, ConfigurationError, FlowMismatch, ProviderError, ProviderUnavailable
+from scconnect_wsgi.errors import (
+    AccessDenied,
+    ConfigurationError,
+    FlowMismatch,
+    InvalidGrant,
+    ProviderError,
+    ProviderUnavailable,
+)
 from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.oauth2 import HINTS, MAX_LIFETIME, _parse, _token, code_challenge
 from scconnect_wsgi.transport import Answer
@@ -390,7 +397,7 @@ GARBAGE = {
 
 
 def typed(caught):
-    assert type(caught.value) is ProviderError
+    assert type(caught.value) in (ProviderError, InvalidGrant)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert "Evil" not in caught.value.message

@@ -76,7 +76,8 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def package(source):
     """Every file that an installed package consists of, and its bytes."""
-    return files(source / "scconnect_wsgi", "scconnect_wsgi") | files(source / "assets", "scconnect_wsgi/assets")
+    inside = files(source / "scconnect_wsgi", "scconnect_wsgi") | files(source / "assets", "scconnect_wsgi/assets")
+    return inside | {"scconnect_wsgi_pytest.py": (source / "scconnect_wsgi_pytest.py").read_bytes()}
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_what_the_wheel_says_of_itself(wheel):
     assert metadata["Requires-Python"] == ">=3.10"
     assert {"Typing :: Typed", "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware"} <= set(classifiers)
     assert {f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)} <= set(classifiers)
-    assert set(metadata.get_all("Provides-Extra")) == {"rsa", "paste"}
+    assert set(metadata.get_all("Provides-Extra")) == {"rsa", "paste", "sql", "redis", "encryption"}
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "pip install scconnect-wsgi" in metadata.get_payload()
 

@@ -105,30 +105,37 @@ has_webkit() {
     command -v WebKitWebDriver && command -v Xvfb
 } >/dev/null
 
-# Without a browser its tests are left out on a developer's machine, and never in CI.
+# The packages of the servers that the tests start and do not find; tests/databases.py knows where to look.
+missing_servers() {
+    (cd tests && "../$VENV/bin/python" -c 'import databases; print(*databases.missing().values())')
+}
+
+install_servers() {
+    # shellcheck disable=SC2046 # one word a package
+    apt_install --no-install-recommends $(missing_servers) && [ -z "$(missing_servers)" ]
+}
+
+# What is not there and cannot be installed is left out on a developer's machine, loudly, and never in CI.
 run_tests() {
+    without=
+    warnings=
     if ! { has_chromium && has_firefox && has_webkit; }; then
         apt_install chromium firefox-esr webkit2gtk-driver xvfb xauth || say "the browsers could not be installed"
     fi
+    if [ -n "$(missing_servers)" ] && ! install_servers; then
+        leave_out "NO SERVERS FOUND: THE TESTS OF THE STORES DO NOT RUN" "$(missing_servers)" stores
+    fi
     TESTS_ENGINES=
-    missing=
     for engine in chromium firefox webkit; do
         if "has_$engine"; then
             TESTS_ENGINES="$TESTS_ENGINES $engine"
-        else
-            missing="$missing $engine"
         fi
     done
     export TESTS_ENGINES
-    if [ -n "$missing" ]; then
-        if [ "${CI:-}" = true ]; then
-            die "not on this machine, and not to be installed:$missing. The browser tests cannot run"
-        fi
-        warn_missing
-    fi
-    without=
-    has_chromium || without=browser
-    [ -n "$TESTS_ENGINES" ] || without='browser|engines' # tox takes an expression
+    has_chromium || leave_out "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN" chromium browser
+    has_firefox || leave_out "NO FIREFOX FOUND: ITS TESTS DO NOT RUN" firefox-esr
+    has_webkit || leave_out "NO WEBKIT FOUND: ITS TESTS DO NOT RUN" "webkit2gtk-driver xvfb xauth"
+    [ -n "$TESTS_ENGINES" ] || without="$without|engines"
     pythons=$(find_pythons)
     for python in $pythons; do
         say "found $("$python" --version 2>&1): $python"
@@ -138,16 +145,28 @@ run_tests() {
     # shellcheck disable=SC2086 # one word a path
     "$VENV/bin/python" -m tox run-parallel ${pythons:+--discover $pythons} ${without:+--skip-env "$without"} \
         --parallel auto "$@" || status=$?
-    if [ -n "$missing" ]; then
-        warn_missing # again, where it is read: below the results
+    if [ -n "$warnings" ]; then
+        warn # again, where it is read: below the results
     fi
     return "$status"
 }
 
-warn_missing() {
+# leave_out WHY PACKAGES [ENVIRONMENT]
+leave_out() {
+    if [ "${CI:-}" = true ]; then
+        die "$1, and it could not be installed: $2"
+    fi
+    without="$without${without:+${3:+|}}${3:-}" # tox takes an expression
+    warnings="$warnings$1. Install: sudo apt-get install $2
+"
+    warn
+}
+
+warn() {
     say "**********************************************************************"
-    say "NOT FOUND, SO THEIR TESTS DO NOT RUN:$missing. Install them, for example with:"
-    say "sudo apt-get install chromium firefox-esr webkit2gtk-driver xvfb xauth"
+    printf '%s' "$warnings" | while read -r line; do
+        say "$line"
+    done
     say "**********************************************************************"
 }
 
@@ -161,7 +180,8 @@ demo)
 quick)
     install_once quick --editable . --group quick
     # More processes than cores: much of the time is waiting, for deadlines that the tests are about.
-    exec "$VENV/bin/python" -m pytest --numprocesses 4 --dist worksteal -m "not browser and not engines and not slow" "$@"
+    exec "$VENV/bin/python" -m pytest --numprocesses 4 --dist worksteal \
+        -m "not browser and not engines and not slow and not stores" "$@"
     ;;
 lint)
     install_once tox tox

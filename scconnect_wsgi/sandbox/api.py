@@ -66,7 +66,7 @@ class Api:
         return webob.Response(json_body={})
 
     def _user(self, request: webob.Request, habits: Habits) -> User | None:
-        username = None if "revoked" in habits else self._username(request)
+        username = None if {"revoked", "unauthorized"} & set(habits) else self._username(request)
         return self._state.users.get(username) if username else None
 
     def _username(self, request: webob.Request) -> str | None:

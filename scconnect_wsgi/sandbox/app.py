@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import webob
@@ -45,7 +46,7 @@ class Sandbox:
     ``NAME=VALUE``; ``access_token_lifetime`` is in seconds; ``rsa_public_key`` is a PEM text, needed for
     RSA-SHA1. Raises ValueError for a misbehaviour it does not know.
 
-    ``counts`` says how often each endpoint was reached.
+    ``counts`` says how often each endpoint was reached, and as ``redeemed`` how many refresh tokens were used up.
     """
 
     def __init__(
@@ -58,9 +59,9 @@ class Sandbox:
         access_token_lifetime: int = 3600,
         rsa_public_key: str | None = None,
     ) -> None:
-        self.counts = Counts()
         self._habits = bad.parse(misbehave)
         self._state = State()
+        self.counts: Counts = self._state.counts
         client = Client(client_id, client_secret, redirect_uris)
         oauth1 = OAuth1Server(self._state, client, rsa_public_key)
         oauth2 = OAuth2Server(self._state, client, access_token_lifetime)
@@ -85,12 +86,19 @@ class Sandbox:
             "/sign-out": Route(api.sign_out, post, "sign_out", machine=True),
             "/elsewhere": Route(lambda request, habits: webob.Response("elsewhere"), count="elsewhere"),
             "/sandbox/counts": Route(lambda request, habits: webob.Response(json_body=dict(self.counts)), get),
-            "/sandbox/revoke": Route(self._revoke, post),
+            "/sandbox/revoke": Route(partial(self._told, self.revoke), post),
+            "/sandbox/expire": Route(partial(self._told, self.expire), post),
         }
 
-    def oauth2_provider(self, root: str) -> OAuth2Provider:
-        """The addresses of OAuth 2.1 below ``root``, the URL this application answers at."""
-        return OAuth2Provider(f"{root}/authorize", f"{root}/oauth/token", api_url=root, sign_out_url=f"{root}/sign-out")
+    def oauth2_provider(self, root: str, **overrides: Any) -> OAuth2Provider:
+        """The addresses of OAuth 2.1 below ``root``, the URL this application answers at; ``overrides`` as below."""
+        fields = {
+            "authorize_url": f"{root}/authorize",
+            "token_url": f"{root}/oauth/token",
+            "api_url": root,
+            "sign_out_url": f"{root}/sign-out",
+        }
+        return OAuth2Provider(**{**fields, **overrides})
 
     def oauth1_provider(self, root: str, **overrides: Any) -> OAuth1Provider:
         """The addresses of OAuth 1.0a below ``root``; ``overrides`` are further fields of OAuth1Provider."""
@@ -102,9 +110,17 @@ class Sandbox:
         }
         return OAuth1Provider(**{**fields, **overrides})
 
+    def misbehave(self, *words: str) -> None:
+        """From now on have these bad days and no others. Raises ValueError for one it does not know."""
+        self._habits = bad.parse(words)
+
     def revoke(self, username: str | None = None) -> None:
         """``username`` (None: everybody) takes the permission back: tokens stop, refresh answers invalid_grant."""
         self._state.revoke(username)
+
+    def expire(self, username: str | None = None) -> None:
+        """The access tokens of ``username`` (None: everybody) end now; refresh gives others. OAuth 2.1 alone."""
+        self._state.expire(username)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -143,7 +159,7 @@ class Sandbox:
         if route.count and (route.count != "authorize" or request.method == "GET"):
             self.counts.hit("refresh" if refresh else route.count)
 
-    def _revoke(self, request: webob.Request, habits: Habits) -> webob.Response:
+    def _told(self, change: Callable[[str | None], None], request: webob.Request, habits: Habits) -> webob.Response:
         username = request.GET.get("username") or request.POST.get("username")
-        self.revoke(str(username) if username else None)
+        change(str(username) if username else None)
         return webob.Response(status=204)

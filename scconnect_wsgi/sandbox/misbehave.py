@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ LONG = 1500  # characters; the longest tokens that providers in service hand out
 # name -> (value where none is given, what it does)
 MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "slow": ("5", "waits this many seconds before it answers, at most 60"),
+    "jitter": ("0.1", "waits at random, up to this many seconds, before it answers and before the answer leaves"),
     "drip": ("0.1", "sends header and body byte by byte, this many seconds each, at most 60 in all"),
     "down": ("", "closes the connection without an answer"),
     "status": ("500", "answers with this status and a JSON error"),
@@ -45,6 +47,8 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "error200": ("", "an error text with status 200"),
     "coop": ("same-origin", "its pages carry Cross-Origin-Opener-Policy with this value"),
     "revoked": ("", "refresh tokens and access tokens no longer work"),
+    "unauthorized": ("", "the API answers 401 to every token; the token endpoint works"),
+    "refresh-lost": ("", "OAuth 2.1: uses a refresh token up and closes the connection without an answer"),
     "unconfirmed": ("", "OAuth 1.0a: no oauth_callback_confirmed"),
     "Confirmed": ("", "OAuth 1.0a: oauth_callback_confirmed is spelled True"),
     "no-state": ("", "OAuth 2.1: comes back without the state"),
@@ -56,7 +60,7 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "wrong-token": ("", "OAuth 1.0a: comes back with another oauth_token"),
     "denied-problem": ("", "OAuth 1.0a: a refusal is spelled oauth_problem=user_refused"),
 }
-_NUMBERS: dict[str, Callable[[str], float]] = {"slow": float, "drip": float, "status": int, "429": int}
+_NUMBERS: dict[str, Callable[[str], float]] = {"slow": float, "jitter": float, "drip": float, "status": int, "429": int}
 
 
 def parse(words: Iterable[str]) -> Habits:
@@ -96,6 +100,7 @@ def before(habits: Habits, request: webob.Request) -> webob.Response | None:
     """Delay a request, and answer in place of the endpoint where a habit says so."""
     if "slow" in habits:
         time.sleep(min(float(habits["slow"]), LONGEST_WAIT))
+    _jitter(habits)
     if "drip" in habits:
         request.environ[DRIP_KEY] = float(habits["drip"])
     for name in ("down", "redirect", "status", "429", *_BODIES):
@@ -106,11 +111,17 @@ def before(habits: Habits, request: webob.Request) -> webob.Response | None:
 
 def after(habits: Habits, response: webob.Response) -> webob.Response:
     """Spoil an answer on its way out."""
+    _jitter(habits)
     if "short" in habits:
         length = len(response.body)
         response.app_iter = [response.body[: length // 2]]
         response.content_length = length
     return response
+
+
+def _jitter(habits: Habits) -> None:
+    if "jitter" in habits:
+        time.sleep(random.uniform(0, min(float(habits["jitter"]), LONGEST_WAIT)))  # noqa: S311  # no secret
 
 
 def _instead(name: str, value: str, request: webob.Request) -> webob.Response:

@@ -66,7 +66,8 @@ class OAuth2Server:
 
     def token(self, request: webob.Request, habits: Habits) -> webob.Response:
         """A code or a refresh token for a pair of tokens (RFC 6749 sections 4.1.3 and 6)."""
-        if "revoked" in habits and request.POST.get("grant_type") == "refresh_token":
+        refreshing = request.POST.get("grant_type") == "refresh_token"
+        if "revoked" in habits and refreshing:
             return _answer({"error": "invalid_grant"}, 400)
         if request.content_type != FORM:
             return _answer({"error": "invalid_request"}, 400)
@@ -78,6 +79,8 @@ class OAuth2Server:
             return _answer({"error": error.error}, error.status_code)
         except ValueError:
             return _answer({"error": "invalid_request"}, 400)
+        if "refresh-lost" in habits and refreshing:
+            raise ConnectionAbortedError("misbehave: refresh-lost")  # as "down"
         fields = json.loads(body)
         if "error" in fields:  # SoundCloud says the word and nothing else
             fields = {"error": fields["error"]}

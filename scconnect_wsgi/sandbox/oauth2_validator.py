@@ -125,7 +125,10 @@ class Validator(oauth2.RequestValidator):
         """Used up by its first use, as on SoundCloud."""
         with self._state.lock:
             request.user = self._state.refresh.pop(refresh_token, None)
-        return request.user is not None and not request.user.revoked
+        if request.user is None or request.user.revoked:
+            return False
+        self._state.counts.hit("redeemed")
+        return True
 
     def get_original_scopes(self, refresh_token: str, request: Request, *args: Any, **kwargs: Any) -> list[str]:
         """None, as on SoundCloud."""

@@ -117,6 +117,7 @@ class State:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.counts = Counts()
         self.users: dict[str, User] = {user.username: user for user in STARTING_USERS}
         self.sessions: dict[str, Session] = {}
         self.request_tokens: dict[str, RequestToken] = {}
@@ -170,6 +171,13 @@ class State:
             for token, held in list(self.request_tokens.items()):
                 if held.username is not None and username in (None, held.username):
                     del self.request_tokens[token]
+
+    def expire(self, username: str | None = None) -> None:
+        """Access tokens of ``username`` (None: everybody) of OAuth 2.1 end now; their refresh tokens work."""
+        with self.lock:
+            for token, access in list(self.access.items()):
+                if access.secret is None and username in (None, access.grant.username):
+                    del self.access[token]
 
     def _grants(self) -> Iterator[Grant]:
         yield from (code.grant for code in self.codes.values())

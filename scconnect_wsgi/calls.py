@@ -1,0 +1,171 @@
+"""What every call of the API passes on its way out: who may hear the token, and what to do about a 401.
+
+An adapter of requests, because redirects pass it too: the token goes into a copy of the request that requests itself,
+which would carry it on, never sees.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+from scconnect_wsgi.errors import ConfigurationError, ConnectError, ConnectionRevoked, NotConnected
+from scconnect_wsgi.oauth1 import OAuth1
+from scconnect_wsgi.oauth2 import OAuth2
+from scconnect_wsgi.refresh import due, end, ending, loaded, over, refresh
+from scconnect_wsgi.stores import Connection, Store
+from scconnect_wsgi.transport import POOL_SIZE, retry_seconds
+from scconnect_wsgi.urls import checked_url, origin
+
+Deliver = Callable[[requests.PreparedRequest], requests.Response]
+OnLost = Callable[[Connection, NotConnected], object]
+FORM = "application/x-www-form-urlencoded"
+SHORTEST_WAIT = 1  # seconds; an API that says 0 is not to be asked as fast as it answers
+SAFE = ("GET", "HEAD")
+# A 401 of OAuth 1.0a for these (OAuth Problem Reporting) says nothing against the token.
+_BLAMELESS = re.compile(r"timestamp_refused|nonce_used|signature_|consumer_key_|version_rejected|parameter_")
+_pools: dict[tuple[int, str | bool], HTTPAdapter] = {}  # by process; a parent's stay, lest its sockets be closed
+
+
+def pool(verify: str | bool) -> HTTPAdapter:
+    """The kept-alive connections of this process, shared by all sessions: they hold no cookie and no token."""
+    key = os.getpid(), verify
+    return _pools.get(key) or _pools.setdefault(key, HTTPAdapter(pool_maxsize=POOL_SIZE))
+
+
+def below(root: str, url: str) -> bool:
+    """Whether an address is one of the API at ``root``: scheme, host and port, and the path it begins with."""
+    path = urlsplit(root).path.rstrip("/")
+    return origin(url) == origin(root) and f"{urlsplit(url).path}/".startswith(f"{path}/")
+
+
+class Calls(BaseAdapter):
+    """Sends requests with the token of one connection, which it refreshes when that is due.
+
+    ``connection`` is as it was last stored. ``on_lost(connection, error)`` hears of a connection that ended,
+    outside the exclusive section. Not for several threads at once, as requests' sessions are not.
+    """
+
+    def __init__(self, connection: Connection, store: Store, flow: OAuth1 | OAuth2, on_lost: OnLost) -> None:
+        super().__init__()
+        self.connection = connection
+        self.patience = 10.0  # seconds that one call waits in all because the API said Retry-After
+        self._store = store
+        self._flow = flow
+        self._on_lost = on_lost
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send a request, and once more where its token had ended. Raises ConnectError, or requests' errors."""
+        deliver = partial(pool(verify).send, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
+        if not below(self.connection.api_url, str(request.url)):
+            return deliver(_checked(request))
+        self._refresh_ahead()
+        response = self._patiently(request, deliver)
+        body: Any = request.body
+        for another in (self._take, self._renew):
+            if not _about_the_token(response):
+                return response
+            if not another():
+                continue
+            if not isinstance(body, (str, bytes, type(None))):  # a stream that was read: it cannot be sent again
+                return response
+            response = self._patiently(request, deliver)
+        if _about_the_token(response):
+            self._settle(end(self._store, self.connection, ConnectionRevoked.code))
+        return response
+
+    def close(self) -> None:
+        """Nothing to close: the pool is everybody's."""
+
+    def _take(self) -> bool:
+        """Whether somebody else has stored another token since this one was loaded. It may have ended as well."""
+        before, self.connection = self.connection, loaded(self._store, self.connection.id)
+        return before.token != self.connection.token
+
+    def _renew(self) -> bool:
+        """Refresh the token that is stored: what comes back was given after it was refused."""
+        self._settle(refresh(self._store, self._flow, self.connection))
+        return True
+
+    def _refresh_ahead(self) -> None:
+        """Refresh a token that ends soon; as long as it has not ended, a refresh that fails changes nothing."""
+        if not due(self.connection) or self.connection.token.refresh_token is None:
+            return
+        try:
+            self._settle(refresh(self._store, self._flow, self.connection))
+        except NotConnected:
+            raise
+        except ConnectError:
+            if over(self.connection):
+                raise
+
+    def _settle(self, connection: Connection) -> None:
+        """Go on with a connection; where it has just ended, tell so once and raise why."""
+        self.connection = connection
+        if connection.ended:
+            error = ending(connection)
+            self._on_lost(connection, error)
+            raise error
+
+    def _patiently(self, request: requests.PreparedRequest, deliver: Deliver) -> requests.Response:
+        patience = self.patience
+        while True:
+            response = self._signed(request, deliver)
+            wait = retry_seconds(response.headers.get("Retry-After", ""))
+            if response.status_code not in (429, 503) or request.method not in SAFE or wait is None:
+                return response
+            wait = max(wait, SHORTEST_WAIT)
+            if wait > patience:
+                return response
+            _ = response.content
+            patience -= wait
+            time.sleep(wait)
+
+    def _signed(self, request: requests.PreparedRequest, deliver: Deliver) -> requests.Response:
+        """Send a copy that holds the token; what comes back, an error too, holds the one without."""
+        copy = request.copy()
+        body: Any = request.body if request.headers.get("Content-Type", "").startswith(FORM) else ""
+        form = body.decode() if isinstance(body, bytes) else body or ""
+        authorization = self._flow.authorization(self.connection.token, str(copy.method), str(copy.url), form)
+        copy.headers.update({**self._flow.provider.headers, "Authorization": authorization})
+        try:
+            response = deliver(copy)
+        except requests.RequestException as error:
+            error.request = request
+            raise
+        response.request = request
+        return response
+
+
+def _about_the_token(response: requests.Response) -> bool:
+    if response.status_code != 401 or _BLAMELESS.search(response.headers.get("WWW-Authenticate", "")):
+        return False
+    _ = response.content  # read to its end, the connection can be used again
+    return True
+
+
+def _checked(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """A request that leads off the API, after a redirect: without a token, and only to fetch something."""
+    try:
+        checked_url(str(request.url), "The address of a redirect")
+    except ConfigurationError as error:
+        raise requests.exceptions.InvalidURL(error.message, request=request) from None
+    if request.method not in SAFE or "Authorization" in request.headers:
+        raise requests.exceptions.InvalidURL("Only a GET without credentials may leave the API.", request=request)
+    return request

@@ -1,0 +1,125 @@
+"""Calling the API with a stored connection: requests as usual, with the token taken care of.
+
+session = connections.session(oauth_token_id, user=user)
+session.get("/me/tracks?limit=10").json()
+for track in session.collection("/me/tracks"):
+    ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import certifi
+import requests
+from requests.cookies import RequestsCookieJar
+
+from scconnect_wsgi.account import Account
+from scconnect_wsgi.calls import Calls, OnLost, below
+from scconnect_wsgi.errors import ProviderError, ProviderUnavailable, RateLimited
+from scconnect_wsgi.oauth1 import OAuth1
+from scconnect_wsgi.oauth2 import OAuth2
+from scconnect_wsgi.stores import Connection, Store
+from scconnect_wsgi.transport import retry_seconds
+
+
+class ApiSession(requests.Session):
+    """A requests.Session for one connection. ``Connections.session`` makes them, one for each request or job.
+
+    Addresses are relative to the API; an absolute one of another host is refused. The token, or the signature in
+    OAuth 1.0a, goes to the API alone, also over redirects. It is refreshed shortly before it ends, and once on a 401,
+    after which the call is made again if its body can be sent again. A GET waits where the API says Retry-After, in
+    all at most ``patience`` seconds. Nothing is taken from the environment, no cookie is kept, and a call without
+    ``timeout`` has that of the flow's transport.
+
+    Beside requests' own errors a call may raise NotConnected (ConnectionRevoked or RefreshLost: only the user can
+    mend it), ProviderUnavailable or ProviderError (of a refresh), and StoreUnavailable.
+    """
+
+    def __init__(
+        self, connection: Connection, store: Store, flow: OAuth1 | OAuth2, on_lost: OnLost = lambda *_: None
+    ) -> None:
+        super().__init__()
+        self._calls = Calls(connection, store, flow, on_lost)
+        self._timeout = flow.transport.timeout
+        self._root = connection.api_url.rstrip("/")
+        self.trust_env = False
+        self.verify = flow.transport.ca_bundle or certifi.where()
+        self.proxies = dict.fromkeys(("http", "https"), flow.transport.proxy) if flow.transport.proxy else {}
+        self.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+        self.mount("https://", self._calls)
+        self.mount("http://", self._calls)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection as it was last stored."""
+        return self._calls.connection
+
+    @property
+    def patience(self) -> float:
+        """Seconds that one GET may wait in all because the API said Retry-After; 10 unless set."""
+        return self._calls.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._calls.patience = seconds
+
+    def request(self, method: Any, url: Any, *args: Any, **options: Any) -> requests.Response:
+        """As of requests, with an address of the API."""
+        options.setdefault("timeout", self._timeout)
+        return super().request(method, self._address(url), *args, **options)
+
+    def me(self) -> Account:
+        """Whose account it is. Raises ConnectError."""
+        return Account.of(self._json("/me"))
+
+    def collection(self, url: str, **params: Any) -> Iterator[Any]:
+        """Every item of a collection, page after page as they are needed. Raises ConnectError.
+
+        ``params`` are those of the first page, ``limit`` for one.
+        """
+        seen: set[str] = set()
+        page = self._json(url, params={"linked_partitioning": "true", **params}, kinds=(dict, list))
+        while isinstance(page, dict):
+            yield from _items(page.get("collection"))
+            following = page.get("next_href")
+            if not following:
+                return
+            if not isinstance(following, str) or following in seen or not below(self._root, following):
+                raise ProviderError("A page of this collection leads to itself, or off the API (next_href).")
+            seen.add(following)
+            page = self._json(following, kinds=(dict,))
+        yield from _items(page)  # a bare array, as an API that does not know pages answers
+
+    def _address(self, url: str | bytes) -> str:
+        text = url.decode() if isinstance(url, bytes) else url
+        if "://" not in text.partition("?")[0]:
+            return f"{self._root}/{text.lstrip('/')}"
+        if not below(self._root, text):
+            raise requests.exceptions.InvalidURL("This address is not below the API of the connection.")
+        return text
+
+    def _json(self, url: str, kinds: tuple[type, ...] = (dict,), **options: Any) -> Any:
+        try:
+            response = self.get(url, **options)
+            parsed = response.json() if response.status_code == 200 else None
+        except requests.exceptions.JSONDecodeError:
+            parsed = None
+        except (requests.RequestException, RecursionError):
+            raise ProviderUnavailable("The API did not answer in time, or broke the connection.") from None
+        status = response.status_code
+        if status == 429 or status >= 500:
+            kind = RateLimited if status == 429 else ProviderUnavailable
+            wait = retry_seconds(response.headers.get("Retry-After", ""))
+            raise kind(f"The API is overloaded or out of order (status {status}).", retry_after=wait)
+        if not isinstance(parsed, kinds):
+            raise ProviderError(f"The API answered something else than expected (status {status}).")
+        return parsed
+
+
+def _items(found: object) -> list[Any]:
+    if not isinstance(found, list):
+        raise ProviderError("A page of this collection holds no list.")
+    return found

@@ -1,0 +1,216 @@
+"""What is sealed opens in its place with its key and nowhere else; line 18 of the list of threats, for the cookie."""
+
+import base64
+import re
+import subprocess
+import sys
+import time
+import zlib
+
+import pytest
+from canary import met
+from helpers import ARRIVAL, KEY, Browser, flow_for, landed, running_site
+from hypothesis import example, given
+from hypothesis import strategies as st
+from test_cookies import AUDIENCE, BASE, JOE, PENDING, issued, named, set_cookies
+
+from scconnect_wsgi.cookies import FlowCookies
+from scconnect_wsgi.encryption import VERSION, Encryption
+from scconnect_wsgi.errors import ConfigurationError, FlowExpired, KeyRemoved, Undecipherable
+from scconnect_wsgi.sandbox import Sandbox, serve
+
+OLD, NEW, OTHER = (f"{name} key, as long as a key of ours has to be" for name in ("old", "new", "another"))
+DATA = b"a token that nobody is to read"
+PLACE = ("connection 43", "joe")
+OVERHEAD = 37  # bytes
+
+
+def sealer(*keys, purpose="stored token"):
+    return Encryption(keys or [OLD]).sealer(purpose)
+
+
+def encrypting(*keys):
+    return FlowCookies(KEY, AUDIENCE, 600, Encryption(keys or [OLD]))
+
+
+def decoded(text):
+    """A text, and whatever its parts are after base64 and zlib, one within the other, as bytes."""
+    found, new = set(), {text.encode()}
+    while new:
+        found |= new
+        new = {other for data in new for other in opened(data)} - found
+    return found
+
+
+def opened(data):
+    for part in re.split(rb"[^\w-]+", data, flags=re.ASCII):
+        if len(part) > 8 and part.isascii():
+            yield base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)) if len(part) % 4 != 1 else b""
+    for start in (0, 1):
+        try:
+            yield zlib.decompress(data[start:])
+        except zlib.error:
+            continue
+
+
+@given(st.binary(max_size=5000), st.lists(st.text(), max_size=3))
+def test_what_is_sealed_opens_in_its_place(data, place):
+    sealed = sealer().seal(data, *place)
+    assert sealer().open(sealed, *place) == data
+    assert len(sealed) == len(data) + OVERHEAD
+    assert sealed[:1] == VERSION
+
+
+def test_one_text_is_sealed_differently_each_time():
+    assert len({sealer().seal(DATA) for _ in range(1000)}) == 1000
+
+
+def test_keys_rotate():
+    sealed = sealer(OLD).seal(DATA)
+    assert sealer(OLD, NEW).open(sealed) == DATA
+    assert sealer(NEW).open(sealer(OLD, NEW).seal(DATA)) == DATA, "the newest encrypts"
+    assert sealer(OLD.encode()).open(sealed) == DATA
+
+
+@pytest.mark.parametrize("keys", [[NEW], [OTHER, NEW]])
+def test_a_removed_key_is_said(keys):
+    with pytest.raises(KeyRemoved, match=r"no longer given.*back in front"):
+        sealer(*keys).open(sealer(OLD).seal(DATA))
+
+
+@pytest.mark.parametrize("place", [("connection 44", "joe"), ("connection 43", "ann"), (), (*PLACE, ""), PLACE[::-1]])
+def test_a_swapped_row_is_said(place):
+    with pytest.raises(Undecipherable, match="a row was copied over another one"):
+        sealer().open(sealer().seal(DATA, *PLACE), *place)
+
+
+def test_a_place_has_no_double():
+    with pytest.raises(Undecipherable):
+        sealer().open(sealer().seal(DATA, "ab", "c"), "a", "bc")
+
+
+def test_what_was_sealed_for_another_purpose_does_not_open():
+    with pytest.raises(Undecipherable, match="flow cookie"):
+        sealer(purpose="flow cookie").open(sealer().seal(DATA))
+
+
+@pytest.mark.parametrize("length", range(len(DATA) + OVERHEAD))
+def test_what_is_cut_off_or_changed_in_one_bit_does_not_open(length):
+    sealed = sealer().seal(DATA)
+    changed = bytearray(sealed)
+    changed[length] ^= 1 << length % 8
+    for bad in (sealed[:length], bytes(changed)):
+        with pytest.raises(Undecipherable):
+            sealer().open(bad)
+
+
+@given(st.binary(max_size=200))
+@example(VERSION + bytes(100))
+@example(b'{"token": "in the clear"}')
+@example(sealer().seal(DATA)[:9] + bytes(100))
+def test_garbage_is_one_kind_of_error(garbage):
+    with pytest.raises(Undecipherable):
+        sealer().open(garbage)
+
+
+def test_what_was_never_encrypted_is_said():
+    with pytest.raises(Undecipherable, match="stored token is not encrypted"):
+        sealer().open(b'{"token": "in the clear"}')
+
+
+@pytest.mark.parametrize("keys", ["", "short", b"short", [], [OLD, ""], [OLD, "short"], [None], {OLD: NEW}], ids=str)
+def test_keys_that_are_none_are_refused_at_once(keys):
+    with pytest.raises(ConfigurationError, match="at least 32 characters") as caught:
+        Encryption(keys)
+    assert OLD not in str(caught.value)
+
+
+def test_32_no_key_is_in_a_repr():
+    met(OLD)
+    assert repr(Encryption(OLD)) == "Encryption(1 keys)"
+    assert repr(sealer()) == "Sealer('stored token')"
+
+
+def test_without_cryptography_it_says_what_to_install():
+    script = "import sys; sys.modules['cryptography'] = None\nfrom scconnect_wsgi.encryption import Encryption\n"
+    done = subprocess.run([sys.executable, "-c", f"{script}Encryption('k' * 32)"], capture_output=True, text=True)
+    assert done.stderr.endswith("cryptography: pip install 'scconnect-wsgi[encryption]'\n"), done.stderr
+
+
+# The flow's cookie
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_18_secret_and_verifier_cannot_be_read_from_the_cookie(protocol):
+    seen = {}
+    with serve(Sandbox()) as server:
+        for encryption in (None, Encryption([OLD, NEW])):
+            flow = Remembering(flow_for(protocol, server.url))
+            with running_site(flow, encryption=encryption) as site, Browser() as browser:
+                (value,) = set_cookies(browser.get(site.start))
+                assert landed(browser.connect(site)) == JOE
+            readable, secrets = decoded(value), flow.departures[0].pending.values()
+            seen[encryption is not None] = {any(secret.encode() in data for data in readable) for secret in secrets}
+    assert seen == {False: {True}, True: {False}}  # without encryption all are found: the search is a good one
+
+
+class Remembering:
+    """A flow that remembers its departures."""
+
+    def __init__(self, flow):
+        self._flow, self.departures = flow, []
+
+    def __getattr__(self, name):
+        return getattr(self._flow, name)
+
+    def begin(self, callback_url):
+        self.departures.append(self._flow.begin(callback_url))
+        return self.departures[-1]
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_16_encrypted_the_longest_tokens_of_providers_fit(browser, protocol):
+    root = "https://app.example"
+    sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"], misbehave=["long-tokens"])
+    with serve(sandbox) as server:
+        flow = flow_for(protocol, server.url)
+        with running_site(flow, base_url=root, encryption=Encryption(OLD)) as site:
+            path = f"{site.start}?return_to=/{'a' * 500}"
+            (value,) = set_cookies(browser.get(path))
+    assert len(value.partition(";")[0]) < 4096
+
+
+def test_18_flows_under_way_finish_while_encryption_is_switched_on_and_its_keys_rotate():
+    assert encrypting().read(issued(FlowCookies(KEY, AUDIENCE, 600)), "an id", False).pending == PENDING
+    assert encrypting(OLD, NEW).read(issued(encrypting(OLD)), "an id", False).pending == PENDING
+    for other in (encrypting(NEW), FlowCookies(KEY, AUDIENCE, 600)):
+        with pytest.raises(FlowExpired, match="encryption changed or differs"):
+            other.read(issued(encrypting(OLD)), "an id", False)
+
+
+def test_18_an_encrypted_cookie_under_another_flows_name_is_refused():
+    header = issued(encrypting()).replace(named("an id"), named("another id"))
+    with pytest.raises(FlowExpired):
+        encrypting().read(header, "another id", False)
+
+
+def test_18_an_encrypted_flow_counts_against_the_limit_and_expires():
+    header = ""
+    for number in range(7):
+        header = issued(encrypting(), f"flow {number}", header)
+    assert header.count("=") == 5
+    late = FlowCookies(KEY, AUDIENCE, 1, Encryption(OLD))
+    header = issued(late)
+    time.sleep(1.1)
+    with pytest.raises(FlowExpired, match="longer than 1"):
+        late.read(header, "an id", False)
+
+
+def test_18_an_encrypted_flow_of_another_site_is_refused_over_the_wire(browser, provider):
+    flow = flow_for("oauth2", provider.url)
+    with running_site(flow, encryption=Encryption(OLD), base_url=BASE) as site:
+        answer = browser.get(site.start)
+    back = browser.decide(answer.headers["Location"]).removeprefix(BASE)
+    cookie = set_cookies(answer)[0].partition(";")[0]
+    with running_site(flow, encryption=Encryption(NEW), base_url=BASE) as site:
+        assert landed(browser.get(site.url + back, **{**ARRIVAL, "Cookie": cookie}))["error"] == "flow_expired"
