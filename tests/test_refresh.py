@@ -223,10 +223,12 @@ def test_a_holder_that_never_ends_is_a_typed_error(site):
 
 
 def test_a_valid_token_serves_while_the_provider_is_down(site):
-    stored = site.stored
-    site.store.save(replace(stored, token=replace(stored.token, expires_at=int(time.time()) + 30)))  # due, not over
+    stored, now = site.stored, int(time.time())
+    token = replace(stored.token, expires_at=now + 30)
+    site.store.save(replace(stored, token=token, obtained_at=now - 3600))  # due, not over
     with site.session(site.with_habit("status=503")) as session:
         assert session.me().username == "joe"
+    assert site.sandbox.counts["refresh"] == 1
 
 
 # What was lost
