@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 
 PACKAGE = pathlib.Path(__file__).parent / "node" / "package.json"
+QUIETLY = ["--loglevel=error", "--fetch-retries=2", "--fetch-timeout=60000"]
 SCRIPTS = sysconfig.get_path("scripts")
 PATH = os.pathsep.join([SCRIPTS, os.environ.get("PATH", "")])
 
@@ -19,7 +20,7 @@ class Node:
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         shutil.copy(PACKAGE, folder)
-        self._run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"], 300)
+        self._run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *QUIETLY], 300)
 
     def write(self, name: str, text: str) -> str:
         (self.folder / name).write_text(text, "utf-8")

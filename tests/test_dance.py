@@ -148,7 +148,7 @@ def test_20_a_callback_that_is_gone_back_to_or_loaded_again(context, site, sandb
     assert page.url.startswith(sandbox_process.url)
     assert len(callbacks) == 1  # the callback itself is no entry of the history
     page.goto(callbacks[0])  # somebody kept its address all the same
-    page.wait_for_selector("h1:text('Not connected')")
+    page.wait_for_selector("h1:text('Already done')")
     assert "error=flow_finished" in page.url
     assert "internal" not in page.inner_text("main").lower()
     assert (site.store.tokens, exchanges(sandbox_process)) == (token, before)
