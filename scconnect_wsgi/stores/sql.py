@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -59,6 +60,7 @@ class SQLStore:
         self._now: ColumnElement[int] = literal_column(CLOCKS[self._url.get_backend_name()])
         self._engines: dict[int, Engine] = {}  # by process; those of parents stay here, lest their sockets be closed
         _engine(self._url).dispose()  # a driver that is missing is noticed now
+        weakref.finalize(self, _close, self._engines)  # a store that is dropped leaves no connection open
 
     def save(self, connection: Connection) -> Connection:
         """Write a connection over the version it was loaded with. Raises ConnectionChanged."""
@@ -108,9 +110,7 @@ class SQLStore:
 
     def close(self) -> None:
         """Close this process's connections to the database; the next call opens others. ``sqlite://`` forgets all."""
-        engine = self._engines.pop(os.getpid(), None)
-        if engine is not None:
-            engine.dispose()
+        _close(self._engines)
 
     def _found(self, condition: ColumnElement[bool]) -> Sequence[Any]:
         with self._reached() as engine, engine.connect() as db:
@@ -210,3 +210,9 @@ def _write_ahead(db: Any, _record: Any) -> None:
     """Readers and the one writer do not wait for each other. The file remembers it, so one success is enough."""
     with suppress(db.OperationalError):  # another process is just doing it
         db.execute("PRAGMA journal_mode=WAL")
+
+
+def _close(engines: dict[int, Engine]) -> None:
+    engine = engines.pop(os.getpid(), None)
+    if engine is not None:
+        engine.dispose()
