@@ -9,7 +9,7 @@
 
   const FLOW = 'sc-connect:flow'; // these two as in sc-connect.js
   const RESULT = 'sc-connect:result';
-  const PATIENCE = 60 * 60 * 1000; // milliseconds; a flow older than this was abandoned, and its page is not returned to
+  const PATIENCE = 15 * 60 * 1000; // milliseconds, as long as a flow's cookie lives; an older one was abandoned
 
   // What happened, in the words of who presses the button.
   const REASONS = new Map([

@@ -34,7 +34,7 @@ declare namespace SC.Connect {
     closed?: () => void;
     /** false: never a popup, the flow takes the whole page and returns to it. */
     popup?: boolean;
-    /** Aborting closes the popup and ends the flow; a prepared button becomes an ordinary element again. */
+    /** Aborting ends the flow, closes the popup where the browser lets it, and makes a prepared button do nothing. */
     signal?: AbortSignal;
   }
 
@@ -45,7 +45,8 @@ declare namespace SC.Connect {
   function prepareButton(button: Element | ArrayLike<Element> | null | undefined, options?: Options): void;
 
   /**
-   * Begin a flow, from a click handler and before anything asynchronous. The promise stays pending as long as an answer
+   * Begin a flow, from a click handler and before anything asynchronous; while its popup is open, a second call brings
+   * that to the front and returns the first promise, its options unused. The promise stays pending as long as an answer
    * may come, resolves with what the callback gets (failures too), and is rejected by `signal` alone.
    */
   function open(options?: Options): Promise<Fields>;

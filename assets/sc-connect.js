@@ -77,9 +77,9 @@
   }
 
   function leave(flow) {
-    if (latest.get(flow.key) !== flow) return; // a later one of this button is under way
-    latest.delete(flow.key);
+    if (latest.get(flow.key) !== flow) return false; // a later one of this button is under way, or ended
     if (flow.button) flow.button.removeAttribute('aria-busy');
+    return latest.delete(flow.key);
   }
 
   window.addEventListener('message', ({ origin, data }) => {
@@ -96,14 +96,13 @@
     return `popup=yes,scrollbars=yes,resizable=yes,width=${WIDTH},height=${HEIGHT},left=${left},top=${top}`;
   }
 
-  // Says once that the popup seems gone. One that a Cross-Origin-Opener-Policy cut off always does, but while the
-  // user is in it this page has no focus. An answer is listened for all the same.
+  // Says once that the popup seems gone. One that a Cross-Origin-Opener-Policy cut off always does, but this page has
+  // no focus then. An answer is still heard.
   function look(flow) {
     flow.looks = flow.popup.closed && document.hasFocus() ? (flow.looks || 0) + 1 : 0;
     if (flow.looks < GRACE) return;
     clearInterval(flow.timer);
-    leave(flow);
-    flow.gone();
+    if (leave(flow)) flow.gone();
   }
 
   function focused(key) {
@@ -113,12 +112,11 @@
     return flow;
   }
 
-  // Called in the click itself: a browser gives a popup to nobody who asks later.
+  // Called in the click itself: browsers give no popup later.
   function begin(flow, { start, page, name, options: { popup: wanted, signal } }) {
     const id = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join('-');
     let popup = null;
-    // A new window gets a copy of this page's sessionStorage, and keeps it also when opener and name are taken away.
-    // So the id is there for just as long as it takes to be copied.
+    // A new window keeps a copy of this page's sessionStorage, also when opener and name are taken away.
     if (wanted !== false) {
       remember({ id });
       popup = window.open(start, `sc-connect-${id}`, features());
@@ -144,8 +142,7 @@
     }
   }
 
-  // Where a link's return_to leads if no callback is to have the answer: after a popup to `home`, without one by the
-  // link as it is, `page`.
+  // Where return_to leads if there is no callback: after a popup to `home`, without one by the link itself, `page`.
   function route({ button, options }) {
     const marked = button.dataset.scConnect;
     const link = marked === undefined ? '' : marked || button.getAttribute('href') || '';
@@ -154,12 +151,13 @@
     const named = url.searchParams.get('return_to');
     url.searchParams.delete('return_to');
     const home = named && !options.callback && attempt(() => new URL(named, location.origin));
-    return home && home.origin === location.origin ? { start: url.href, page, home } : { start: url.href };
+    return home && home.href.startsWith(`${location.origin}/`) ? { start: url.href, page, home } : { start: url.href };
   }
 
   // False if a listener of the page called preventDefault().
   function tell(button, name, detail) {
-    return button.dispatchEvent(new CustomEvent(`scconnect:${name}`, { bubbles: true, cancelable: true, detail }));
+    const event = new CustomEvent(`scconnect:${name}`, { bubbles: true, cancelable: true, detail });
+    return (button.isConnected ? button : document).dispatchEvent(event);
   }
 
   function answer(state, fields) {
@@ -176,7 +174,7 @@
     if (!options) return;
     event.preventDefault(); // href="#" would jump to the top
     if (focused(button) || !tell(button, 'start', null)) return;
-    const flow = { key: button, button, done: (fields) => answer(state, fields) };
+    const flow = { key: button, button, done: (fields) => state.options && answer(state, fields) };
     flow.gone = () => {
       tell(button, 'closed', null);
       if (options.closed) options.closed();
@@ -200,6 +198,7 @@
       event.preventDefault(); // the space bar would scroll
       button.click();
     });
+    button.removeAttribute('aria-busy'); // of a copy of a busy one
     buttons.set(button, state);
     return state;
   }
@@ -239,9 +238,9 @@
         resolve(fields);
         report(settings, fields);
       };
-      const fields = claim(''); // this page had no popup, left, and is back: that was the flow asked for
+      const fields = claim(start); // this page had no popup, left, and is back: that was the flow asked for
       if (fields) setTimeout(flow.done, 0, fields);
-      else begin(flow, { start, name: '', options: settings });
+      else begin(flow, { start, name: start, options: settings });
     });
     return flow.promise;
   }
@@ -259,7 +258,8 @@
     initiate: () => open(SC.Connect.options), // with SC.Connect.options = {...}, as pages of 2010 do
   });
   ready.then(() => {
-    const fields = SC.Connect.options && claim('');
-    if (fields) report(SC.Connect.options, fields);
+    const { options } = SC.Connect;
+    const fields = options && claim(options.request_token_endpoint || START);
+    if (fields) report(options, fields);
   });
 })();

@@ -226,3 +226,57 @@ def test_the_page_is_told_of_a_failure_in_its_console(context, world):  # noqa: 
     with page.expect_console_message(lambda message: message.type == "warning") as warning:
         page.click("#sc-connect")
     assert [argument.json_value() for argument in warning.value.args] == ["sc-connect:", "flow_expired", "No cookie."]
+
+
+def allow(popup):
+    popup.wait_for_selector("#allow")
+    popup.evaluate("document.getElementById('allow').click()")
+
+
+def test_a_popup_that_was_given_up_says_nothing_after_the_answer_of_the_next(context, world):  # noqa: F811
+    page = opened(context, world.page(LISTEN, body=marked(endpoint(wait=1))))
+    popup_of(page).close()
+    allow(popup_of(page))
+    page.bring_to_front()
+    page.wait_for_timeout(2500)
+    assert names(heard(page)) == ["start", "start", "done"]
+
+
+def test_a_button_that_is_drawn_anew_meanwhile_is_free_and_the_page_hears_the_answer(context, world):  # noqa: F811
+    page = opened(context, world.page(LISTEN, body=f"<main>{marked(endpoint(wait=1))}</main>"))
+    popup = popup_of(page)
+    page.evaluate("document.querySelector('main').innerHTML = document.querySelector('main').innerHTML")
+    allow(popup)
+    assert names(heard(page, 2)) == ["start", "done"]
+    assert not busy(page)
+
+
+def test_a_preparation_that_was_taken_back_ends_without_an_error(context, world):  # noqa: F811
+    page = opened(context, world.page(LISTEN, body=marked(endpoint(wait=1))))
+    popup = popup_of(page)
+    page.evaluate(
+        "const stop = new AbortController();"
+        "SC.Connect.prepareButton($('#sc-connect')[0], {signal: stop.signal}); stop.abort();"
+    )
+    allow(popup)
+    assert closed(popup)
+    assert names(heard(page)) == ["start"]  # and `context` saw no error
+
+
+def test_an_open_takes_no_answer_of_another_start(context, world):  # noqa: F811
+    first, second = endpoint("who=first"), endpoint("who=second")
+    script = (
+        "for (const [id, start] of [['one', '%s'], ['two', '%s']]) document.getElementById(id).onclick = function () {"
+        "SC.Connect.open({request_token_endpoint: start, popup: id === 'two',"
+        "callback: function (fields) { heard.push(fields); }}); };"
+    )
+    body = "<button id='one'>One</button><button id='two'>Two</button>"
+    url = world.page(script % (first, second), body=body)
+    page = opened(context, url)
+    page.click("#one")
+    page.wait_for_url("**/close.html*")
+    page.wait_for_url(url)
+    page.click("#two")
+    assert heard(page) == [[["who", "second"]]]
+    page.click("#one")  # the flow that the page had left for
+    assert heard(page, 2) == [[["who", "second"]], [["who", "first"]]]
