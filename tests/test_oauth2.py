@@ -397,7 +397,8 @@ GARBAGE = {
 
 
 def typed(caught):
-    assert type(caught.value) in (ProviderError, InvalidGrant)
+    refused = "(invalid_grant)" in str(caught.value)
+    assert type(caught.value) is (InvalidGrant if refused else ProviderError)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert "Evil" not in caught.value.message
