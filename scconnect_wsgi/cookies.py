@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,8 @@ LONG = 1024  # bytes; what is longer is compressed: some providers' tokens alone
 SIGNED_ONLY = (b"[", b"\x78")  # what JSON begins with, and what zlib does; nothing encrypted begins so
 PREFIX = "scconnect-"
 FINISHED = "scconnect-finished"  # the flows that ended lately, so that a reload is told from a flow that expired
+WHITE_SPACE = " \t"  # all that may stand around a cookie (RFC 6265 sections 4.2.1 and 5.2)
+_FLOW_NAME = re.compile(PREFIX + "[0-9a-f]{24}")  # what _flow_name makes
 
 
 class Held(NamedTuple):
@@ -141,11 +144,13 @@ class FlowCookies:
 
     def _under_way(self, header: str, secure: bool) -> dict[str, Held]:
         """This middleware's flows in this browser that could still be finished."""
-        prefix = _wire_name(PREFIX, secure)
+        prefix = _wire_name("", secure)
         found = {}
         for name, value in _pairs(header):
-            plain_name = PREFIX + name.removeprefix(prefix)
-            held = self._verify(plain_name, value) if name.startswith(prefix) else None
+            plain_name = name.removeprefix(prefix)
+            if not name.startswith(prefix) or not _FLOW_NAME.fullmatch(plain_name):
+                continue
+            held = self._verify(plain_name, value)
             if held is not None and self._age(held) <= self._max_age:
                 found[plain_name] = held
         return found
@@ -207,9 +212,14 @@ def _wire_name(name: str, secure: bool) -> str:
 
 
 def _pairs(header: str) -> Iterator[tuple[str, str]]:
-    """The cookies of a request, one by one: a malformed one of somebody else cannot hide ours."""
+    """The cookies of a request, one by one: a malformed one of somebody else cannot hide ours.
+
+    Every other character is part of a name. str.strip() would drop ten more, a no-break space for one, and a
+    browser lets another host of the domain set a cookie whose name begins with that: to it the name has no
+    ``__Host-`` in front.
+    """
     for pair in header.split(";"):
-        name, _, value = pair.strip().partition("=")
+        name, _, value = pair.strip(WHITE_SPACE).partition("=")
         yield name, value.strip('"')
 
 

@@ -10,9 +10,22 @@ import time
 from http.cookies import SimpleCookie
 
 import pytest
-from helpers import ARRIVAL, CLICK, KEY, flow_for, landed, running_site
+from helpers import (
+    ARRIVAL,
+    CLICK,
+    KEY,
+    Store,
+    flow_for,
+    landed,
+    nobody_asked,
+    opened,
+    page_of_the_site,
+    query,
+    running_site,
+)
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
 
+from scconnect_wsgi import SCConnect
 from scconnect_wsgi.cookies import MAX_FLOWS, FlowCookies
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, ProviderError
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -315,6 +328,105 @@ def test_threat_13_a_cookie_of_another_audience_or_purpose_is_refused():
     for other in others:
         with pytest.raises(FlowExpired):
             cookies().read(other, "an id", False)
+
+
+BYTES = [chr(number) for number in range(256)]
+ODD = [*BYTES, *(first + second for first in BYTES for second in BYTES)]
+PLACES = {"in front": "{odd}{name}={value}", "behind": "{name}{odd}={value}"}
+HTTPS = "https://app.example"
+SCHEMES = pytest.mark.parametrize("base", [BASE, HTTPS], ids=["http", "https"])
+BESIDE = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+
+
+def odd_names(cookie, place):
+    """A Cookie header of one cookie under every name that differs from its own by one or two bytes at an end."""
+    name, _, value = cookie.partition("=")
+    others = [odd for odd in ODD if odd.rpartition(";")[2].strip(" \t")]  # the others stand between two cookies
+    return "; ".join(place.format(odd=odd, name=name, value=value) for odd in others)
+
+
+@SCHEMES
+@BESIDE
+def test_threat_49_no_other_name_is_that_of_a_flow(base, place):
+    ours, secure = issued(cookies(), base=base), base == HTTPS
+    with pytest.raises(FlowExpired):
+        cookies().read(odd_names(ours, place), "an id", secure)
+    assert cookies().read(f"{odd_names(ours, place)};\t {ours}", "an id", secure).pending == PENDING
+
+
+@SCHEMES
+@BESIDE
+def test_threat_49_no_other_name_is_that_of_the_flows_that_ended(base, place):
+    secure = base == HTTPS
+    ended = kept(cookies().end("", "an id", secure))
+    with pytest.raises(FlowFinished):
+        cookies().read(f"a=b;\t {ended}", "an id", secure)
+    with pytest.raises(FlowExpired):
+        cookies().read(odd_names(ended, place), "an id", secure)
+
+
+@SCHEMES
+@BESIDE
+def test_threat_49_no_other_name_counts_as_a_flow_under_way(base, place):
+    flows = [issued(cookies(), f"flow {number}", base=base) for number in range(MAX_FLOWS)]
+    header = "; ".join(odd_names(flow, place) for flow in flows)
+    assert len(cookies().issue(header, "an id", base, "", PENDING)) == 1
+    assert len(cookies().issue("; ".join(flows), "an id", base, "", PENDING)) == 2
+
+
+@pytest.mark.parametrize("odd", [b"\xa0", b"\x85", b"\x1c", b"\x1d", b"\x1e", b"\x1f"], ids=ascii)
+def test_threat_49_a_cookie_that_another_host_could_set_connects_nobody(browser, protocol, odd):
+    sandbox = Sandbox(redirect_uris=[HTTPS + "/oauth/access_token"])
+    with serve(sandbox) as server, running_site(flow_for(protocol, server.url), base_url=HTTPS) as site:
+        answer = browser.get(site.start)
+        cookie = kept(set_cookies(answer)).encode()
+        back = browser.decide(answer.headers["Location"]).replace(HTTPS, site.url)
+        with nobody_asked(sandbox):
+            for before in (b"", b"theme=dark; ", b"theme=dark;"):
+                theirs = browser.get(back, **{**ARRIVAL, "Cookie": before + odd + cookie})
+                assert landed(theirs)["error"] == "flow_expired"
+        assert landed(browser.get(back, **{**ARRIVAL, "Cookie": cookie})) == JOE
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("odd", ["\xa0", "\x85"], ids=ascii)
+def test_threat_49_what_another_host_of_the_domain_sets_in_chromium_connects_nobody(context, browser, odd):
+    """Chromium finds every name below localhost on this machine, and trusts it as it trusts https."""
+    hosts, store = {}, Store()
+
+    def app(environ, start_response):
+        return hosts[environ["HTTP_HOST"].partition(":")[0]](environ, start_response)
+
+    with serve(app) as server, serve(Sandbox(redirect_uris=[https(server) + "/oauth/access_token"])) as provider:
+        root, flow = https(server), flow_for("oauth2", provider.url)
+        visited = root.replace("https", "http")
+        site = SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=store, base_url=root)
+        hosts["site.localhost"] = hosts["localhost"] = site
+        started = browser.get(f"http://localhost:{server.port}/oauth/request_token")
+        cookie = kept(set_cookies(started))
+        hosts["evil.site.localhost"] = setting(f"{odd}{cookie}; Domain=site.localhost; Path=/; Secure")
+        back = browser.decide(started.headers["Location"]).replace(root, visited)
+
+        page = opened(context, f"{visited.replace('site', 'evil.site', 1)}/")
+        (found,) = [one for one in context.cookies(visited) if one["name"].endswith(cookie.partition("=")[0])]
+        assert found["domain"] == ".site.localhost"
+        page.goto(back)
+        assert query(page.url)["error"] == "flow_expired"
+        assert store.tokens == []
+
+
+def https(server):
+    return f"https://site.localhost:{server.port}"
+
+
+def setting(cookie):
+    """An application that sets a cookie."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4"), ("Set-Cookie", cookie)])
+        return [b"evil"]
+
+    return app
 
 
 @pytest.mark.parametrize("secure", [True, False])

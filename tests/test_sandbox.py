@@ -148,6 +148,14 @@ def test_oauth2_the_whole_dance(sandbox, root, browser):
     assert requests.get(f"{root}/sandbox/counts", timeout=10).json() == dict(sandbox.counts)
 
 
+@pytest.mark.parametrize("space", ["\xa0", "\x85", "\x1c", "\t"], ids=ascii)
+def test_only_spaces_stand_between_scheme_and_token(root, browser, space):
+    token = tokens(browser, root)["access_token"]
+    assert call(root, token, scheme="Bearer ").status_code == 200
+    answer = requests.get(f"{root}/me", headers={"Authorization": f"Bearer{space}{token}"}, timeout=10)
+    assert answer.status_code == 401
+
+
 def test_oauth2_deny(root, browser):
     back = query(decide(browser, f"{root}/authorize", question(), decision="deny"))
     assert back.pop("error_description")

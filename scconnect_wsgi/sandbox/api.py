@@ -78,8 +78,8 @@ class Api:
 
 def _token(request: webob.Request) -> str:
     """The token of ``Authorization: OAuth TOKEN`` or ``Bearer TOKEN``, or nothing."""
-    words = request.headers.get("Authorization", "").split()
-    return words[1] if len(words) == 2 and words[0].lower() in ("oauth", "bearer") else ""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip(" ") if scheme.lower() in ("oauth", "bearer") else ""
 
 
 def _token_in_body(request: webob.Request) -> str:

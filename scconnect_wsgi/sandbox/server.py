@@ -152,6 +152,13 @@ class _Handler(WSGIRequestHandler):
         if not self.close_connection and raw.left:
             self.rfile.read(raw.left)
 
+    def get_environ(self) -> dict[str, Any]:
+        """The environ of a request. wsgiref drops more than white space around a header, and so renames a cookie."""
+        environ = super().get_environ()
+        if "HTTP_COOKIE" in environ:
+            environ["HTTP_COOKIE"] = "; ".join(line.strip(" \t") for line in self.headers.get_all("Cookie", []))
+        return environ
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Method, path and status. The query holds codes and tokens: it is not for logs."""
         log.info("%s %s %s", self.command, repr(self.path.partition("?")[0])[1:-1], code)
