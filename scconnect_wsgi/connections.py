@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("scconnect_wsgi")
 
+NOBODY = "Nobody is signed in on this site (any more). Sign in, then connect again."
 ATTEMPTS = 5  # at writing a new connection: its user may have clicked twice, the database may be restarting
 PAUSE = 0.2  # seconds between two
 
@@ -56,9 +57,9 @@ PAUSE = 0.2  # seconds between two
 class Connections:
     """The connections that one flow gives, in one store.
 
-    ``identify(request)`` names the user of the site who is signed in, or is None. ``on_lost(connection, error)``
-    hears once, in whichever process it happens, of a connection that only its user can mend: a ConnectionRevoked or a
-    RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
+    ``identify(request)`` names the user of the site who is signed in; None or an empty string is nobody.
+    ``on_lost(connection, error)`` hears once, in whichever process it happens, of a connection that only its user can
+    mend: a ConnectionRevoked or a RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Connections:
         """
         user = self._user(request)
         if user is None:
-            raise WrongUser("Nobody is signed in on this site (any more). Sign in, then connect again.")
+            raise WrongUser(NOBODY)
         connection = self.connect(token, user=user, callback_url=request.environ.get("scconnect.callback_url", ""))
         fields = {"oauth_token_id": connection.id, "username": connection.account.username}
         return {**fields, "account_shared": "1"} if self.shared(connection) else fields
@@ -94,8 +95,11 @@ class Connections:
         """Ask whose token it is, and keep it for a user of the site: in place of the one before, if there was one.
 
         With None the account itself is the user, under its ``urn``: for sites whose users log in with it. Raises
-        ProviderError and ProviderUnavailable where the provider does not say whose it is, and StorageFailed.
+        ProviderError and ProviderUnavailable where the provider does not say whose it is, and StorageFailed;
+        before anybody is asked, WrongUser for an empty user, who is nobody, and TypeError for one that is no string.
         """
+        if user is not None and not _text(user):
+            raise WrongUser(NOBODY)
         account = self.account(token)
         if user is None and not account.urn:
             raise ProviderError("The provider does not say whose account this is, so nobody can be logged in by it.")
@@ -122,7 +126,8 @@ class Connections:
     def session(self, id: str, *, user: str) -> ApiSession:
         """A session for calls of the API with a connection of this user.
 
-        Raises NotConnected where there is none, ConnectionRevoked or RefreshLost where it has ended.
+        Raises NotConnected where there is none, ConnectionRevoked or RefreshLost where it has ended, and TypeError for
+        a user that is no string.
         """
         connection = self._owned(id, user)
         if connection.ended:
@@ -130,8 +135,11 @@ class Connections:
         return ApiSession(connection, self._store, self._flow, self._lost)
 
     def of_user(self, user: str) -> list[Connection]:
-        """The connections of a user that work, as far as is known without a question to the provider."""
-        found = self._store.of_user(user)
+        """The connections of a user that work, as far as is known without a question to the provider.
+
+        An empty user has none. Raises TypeError for one that is no string.
+        """
+        found = self._store.of_user(user) if _text(user) else []
         return [one for one in found if self._is_of(one, user) and not one.ended]
 
     def shared(self, connection: Connection) -> bool:
@@ -143,7 +151,7 @@ class Connections:
     def disconnect(self, id: str, *, user: str) -> None:
         """Forget a connection of this user, after telling the provider where it takes that. Raises NotConnected.
 
-        Whatever the provider answers, the connection is gone.
+        A user that is no string is a TypeError. Whatever the provider answers, the connection is gone.
         """
         connection = self._owned(id, user)
         try:
@@ -164,10 +172,11 @@ class Connections:
     def _user(self, request: Request) -> str | None:
         user: object = self._identify(request)
         if user is None or isinstance(user, str):
-            return user
+            return user or None
         raise ConfigurationError("The identify callable must return a string or None: str(user.id), for one.")
 
     def _owned(self, id: str, user: str) -> Connection:
+        user = _text(user)
         connection = self._store.load(id)
         if not self._is_of(connection, user):  # in the words for one that is not there: nothing is said about others
             raise NotConnected("There is no such connection. Likely causes: it was disconnected, or never made.")
@@ -175,7 +184,7 @@ class Connections:
 
     def _is_of(self, connection: Connection, user: str) -> bool:
         """A store may hold other providers' connections, and its database may compare text without case."""
-        return connection.user == user and connection.api_url == self._api_url
+        return bool(user) and connection.user == user and connection.api_url == self._api_url
 
     def _save(self, new: Connection) -> Connection:
         for attempt in range(ATTEMPTS):
@@ -219,6 +228,13 @@ class Connections:
             self._hook(connection, error)
         except Exception:
             log.error("The on_lost callable of this site raised:\n%s", safe_traceback("", connection.token))
+
+
+def _text(user: object) -> str:
+    """Return a user as it was given. Raises TypeError for one that is no string, which would find no connection."""
+    if not isinstance(user, str):
+        raise TypeError(f"user must be a string, not {type(user).__name__}: str(user.id), for one.")
+    return user
 
 
 def _id(user: str, api_url: str, urn: str) -> str:

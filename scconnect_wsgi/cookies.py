@@ -184,8 +184,8 @@ class FlowCookies:
 
 
 def user_mark(user: str | None) -> str:
-    """A user's name as the cookie keeps it: of one length, and not the name itself. Empty for None."""
-    return "" if user is None else hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+    """A user's name as the cookie keeps it: of one length, and not the name itself. Empty for nobody."""
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest() if user else ""
 
 
 def _pack(held: Held) -> bytes:

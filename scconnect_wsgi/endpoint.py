@@ -67,7 +67,7 @@ class Endpoint:
         except Exception:
             log.error("The identify callable of this site raised:\n%s", safe_traceback(""))
             return _json(500, error="The identify callable of this site raised an exception; its log says which.")
-        if user is None:
+        if not user:
             return _json(401, connected=False, connections=[])
         try:
             return handle(request, user)

@@ -58,10 +58,11 @@ class SCConnect:
 
     ``base_url`` is the public root of the wrapped application, ``https://host[:port][/prefix]``, or a
     callable that makes it from the request; it may be left out on a loopback host only.
-    ``cookie_max_age`` is in seconds, at most 900. ``identify(request)`` names the user of the site, and
-    binds a flow to them. ``on_failure(error, request)`` may answer a failure as ``store_token`` answers
-    a success; with HAND_OVER the wrapped application finds ``scconnect.error``. An Encryption makes the
-    cookies unreadable too. Paths are relative to the mount. Raises ConfigurationError for values that cannot work.
+    ``cookie_max_age`` is in seconds, at most 900. ``identify(request)`` names the user of the site (None
+    or an empty string: nobody), and binds a flow to them. ``on_failure(error, request)`` may answer a
+    failure as ``store_token`` answers a success; with HAND_OVER the wrapped application finds
+    ``scconnect.error``. An Encryption makes the cookies unreadable too. Paths are relative to the mount.
+    Raises ConfigurationError for values that cannot work.
     """
 
     def __init__(

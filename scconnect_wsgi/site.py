@@ -75,13 +75,16 @@ class Site:
         return urlsplit(self._base_url).path if isinstance(self._base_url, str) else mount(environ)
 
     def user(self, request: Request) -> str | None:
-        """Who ``identify`` says is signed in; None without one. Raises StartRefused where it raises."""
+        """Who ``identify`` says is signed in; None for nobody, which an empty string means too.
+
+        Raises StartRefused where it raises, or returns something else.
+        """
         if self._identify is None:
             return None
         user = self._ask(self._identify, request, "identify")
         if user is not None and not isinstance(user, str):
-            raise StartRefused("The identify callable must return a string or None.")
-        return user
+            raise StartRefused("The identify callable must return a string or None: str(user.id), for one.")
+        return user or None
 
     def _ask(self, question: Callable[[Request], Any], request: Request, name: str) -> Any:
         try:

@@ -1,6 +1,7 @@
 """From the click to the API and back to nothing: Connections around a site, over real sockets."""
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from helpers import (
     dance,
     flow_for,
     landed,
+    nobody_asked,
     page_of_the_site,
     query,
     quick_transport,
@@ -26,6 +28,7 @@ from helpers import (
 from stores import SQLITE_FILE, SQLITE_MEMORY
 
 from scconnect_wsgi import OAuth2, OAuth2Provider, SCConnect
+from scconnect_wsgi.account import Account
 from scconnect_wsgi.connections import ATTEMPTS, Connections
 from scconnect_wsgi.errors import (
     ConfigurationError,
@@ -34,9 +37,11 @@ from scconnect_wsgi.errors import (
     ProviderError,
     ProviderUnavailable,
     StoreUnavailable,
+    WrongUser,
 )
 from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.stores import Connection
 from scconnect_wsgi.stores.sql import SQLStore
 
 HERE = {"Sec-Fetch-Site": "same-origin"}
@@ -123,6 +128,59 @@ def test_an_identify_that_gives_a_number_is_told(flow, store):
     connections = Connections(flow, store, identify=lambda request: 7)
     with pytest.raises(ConfigurationError, match="string or None"):
         connections.store_token(AccessToken("t"), None)
+
+
+def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store):
+    connections = Connections(flow, store, identify=lambda request: "")
+    with running(connections, flow) as site, Browser() as browser:
+        assert landed(browser.connect(site))["error"] == "wrong_user"
+        assert store.of_user("") == []
+        store.save(Connection("an id", "", flow.provider.api_url, AccessToken("t"), 1, Account(urn="urn:1")))
+        answer = browser.get(f"{site.url}/sc-connect/connections.json", **HERE)
+        assert (answer.status_code, answer.json()) == (401, {"connected": False, "connections": []})
+        answer = browser.post(f"{site.url}/sc-connect/disconnect", {"oauth_token_id": "an id"}, **HERE)
+        assert answer.status_code == 401
+    assert connections.of_user("") == []
+    for ask in (connections.session, connections.disconnect):
+        with pytest.raises(NotConnected):
+            ask("an id", user="")
+    assert len(store.of_user("")) == 1
+
+
+def test_threat_48_nothing_is_kept_for_a_user_without_a_name(connections, sandbox, store):
+    with nobody_asked(sandbox), pytest.raises(WrongUser, match="Nobody is signed in"):
+        connections.connect(AccessToken("t"), user="")
+    assert store.of_user("") == []
+
+
+ASKED = {
+    "session": lambda connections, user: connections.session("no such id", user=user),
+    "disconnect": lambda connections, user: connections.disconnect("no such id", user=user),
+    "of_user": lambda connections, user: connections.of_user(user),
+    "connect": lambda connections, user: connections.connect(AccessToken("t"), user=user),
+}
+NO_STRINGS = [7, 0, b"u", uuid.UUID(int=7)]
+
+
+@pytest.mark.parametrize(
+    ("ask", "user"),
+    # None has a meaning of its own for connect: the account itself is the user.
+    [*((ask, user) for ask in ASKED for user in NO_STRINGS), *((ask, None) for ask in ASKED if ask != "connect")],
+    ids=repr,
+)
+def test_threat_48_a_user_that_is_no_string_is_told(connections, sandbox, ask, user):
+    words = rf"string, not {type(user).__name__}: str\(user.id\)"
+    with nobody_asked(sandbox), pytest.raises(TypeError, match=words):
+        ASKED[ask](connections, user)
+
+
+@pytest.mark.parametrize("user", [7, 0, b"u"], ids=repr)
+def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_why(flow, store, caplog, user):
+    connections = Connections(flow, store, identify=lambda request: user)
+    with serve(connections.serving(page_of_the_site)) as server, Browser() as browser:
+        answer = browser.get(f"{server.url}/sc-connect/connections.json", **HERE)
+        assert (answer.status_code, set(answer.json())) == (500, {"error"})
+    assert "must return a string or None: str(user.id)" in caplog.text
 
 
 def test_a_provider_without_an_api_is_refused(store):

@@ -362,7 +362,17 @@ def test_14_only_the_user_who_began_a_flow_may_finish_it(flow, browser, exchange
     assert (len(site.store.tokens), exchanges()) == (1, 1)
 
 
-@pytest.mark.parametrize("answer", [43, b"joe", ValueError("no database")], ids=repr)
+@pytest.mark.parametrize("before", ["", None], ids=repr)
+@pytest.mark.parametrize("after", ["", None], ids=repr)
+def test_48_a_user_without_a_name_is_nobody(flow, browser, before, after):
+    users = [before]
+    with running_site(flow, identify=lambda request: users[-1]) as site:
+        address = browser.decide(browser.click(site))
+        users.append(after)
+        assert landed(browser.get(address, **ARRIVAL))["username"] == "joe"
+
+
+@pytest.mark.parametrize("answer", [43, 0, b"joe", b"", ValueError("no database")], ids=repr)
 def test_identify_that_cannot_answer_stops_the_start_and_the_callback(flow, browser, answer, exchanges, caplog):
     answers = [answer]
 
