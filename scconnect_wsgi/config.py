@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.keys import is_one_of, refuse_credentials
 from scconnect_wsgi.middleware import SCConnect
 from scconnect_wsgi.oauth1 import OAuth1
 from scconnect_wsgi.oauth2 import OAuth2
@@ -76,9 +77,11 @@ class Settings:
             except ConfigurationError as error:
                 self.complaints.append(error)
         self._look_for({"secret_key", "store_token", *CREDENTIALS[self.protocol], *required})
-        if self.rooms["client"].get("secret") in self.rooms["site"].get("secret_key", ()):
-            message = f"{named('secret_key')} must not be the client secret, which the provider knows too."
-            self.complaints.append(ConfigurationError(message))
+        credentials, keys = self.rooms["client"].values(), self.rooms["site"].get("secret_key", [])
+        try:  # SCConnect looks, too, but here it is said beside all else that is wrong
+            refuse_credentials(keys, lambda key: is_one_of(key, *credentials), named("secret_key"))
+        except ConfigurationError as error:
+            self.complaints.append(error)
 
     def _read(self, name: str, text: str, key: str) -> None:
         option = OPTIONS[key]

@@ -14,7 +14,7 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from itsdangerous import BadData, Signer
@@ -28,6 +28,7 @@ from scconnect_wsgi.errors import (
     ProviderError,
     Undecipherable,
 )
+from scconnect_wsgi.keys import checked_keys, refuse_credentials
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
@@ -61,6 +62,8 @@ class FlowCookies:
     provider is worthless at another's callback, and for any other purpose. ``secret_key`` is one key
     or several, oldest to newest: the newest signs, all verify. With ``encryption`` new cookies are
     encrypted, and signed ones of before are read still: flows that are under way finish.
+    ``is_credential`` says which keys the provider knows too. Raises ConfigurationError for a key that
+    it knows, or that can be guessed.
     """
 
     def __init__(
@@ -69,10 +72,11 @@ class FlowCookies:
         audience: str,
         max_age: int,
         encryption: Encryption | None = None,
+        is_credential: Callable[[bytes], bool] | None = None,
     ) -> None:
-        keys: list[Any] = list(secret_key) if isinstance(secret_key, (list, tuple)) else [secret_key]
-        if not keys or not all(isinstance(key, (str, bytes)) and key for key in keys):
-            raise ConfigurationError("secret_key must be a string, or several from oldest to newest; none empty.")
+        keys: list[Any] = [*checked_keys(secret_key, "secret_key")]  # Any: the signer's type says list[str | bytes]
+        if is_credential is not None:
+            refuse_credentials(keys, is_credential, "secret_key")
         if not isinstance(max_age, int) or not 0 < max_age <= MAX_AGE:
             raise ConfigurationError(f"cookie_max_age must be above 0 and at most {MAX_AGE} seconds.")
         salt = f"scconnect_wsgi flow cookie {audience}"

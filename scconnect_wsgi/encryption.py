@@ -18,16 +18,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from scconnect_wsgi.errors import ConfigurationError, KeyRemoved, Undecipherable
+from scconnect_wsgi.keys import checked_keys
 
 VERSION = b"\x01"  # neither JSON nor zlib begins with it: what is not encrypted can be told from what is
 ID_BYTES = 8
 NONCE_BYTES = 12  # NIST SP 800-38D section 8.2: random ones are good for 2**32 messages a key
 TAG_BYTES = 16
 KEY_BYTES = 32  # AES-256
-SHORTEST_KEY = 32  # characters; a shorter one could be found by trying, once the database is stolen
 _HEAD = len(VERSION) + ID_BYTES
 
 
@@ -36,19 +35,13 @@ class Encryption:
 
     The newest encrypts, all decrypt: to rotate, append a new key, and take the oldest away once what it
     encrypted was written anew. ``accept_unencrypted`` lets stores read what they stored before encryption was
-    switched on; what they write is encrypted. Raises ConfigurationError for a key of fewer than 32 characters
-    (``scconnect secret`` makes one), and where the package cryptography is not installed.
+    switched on; what they write is encrypted. Raises ConfigurationError for a key that can be found by trying, once
+    the database is stolen (``scconnect secret`` makes a good one), and where the package cryptography is not installed.
     """
 
     def __init__(self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False) -> None:
         self.accept_unencrypted = accept_unencrypted
-        given: list[Any] = list(keys) if isinstance(keys, (list, tuple)) else [keys]
-        if not given or not all(isinstance(key, (str, bytes)) and len(key) >= SHORTEST_KEY for key in given):
-            raise ConfigurationError(
-                f"The keys of Encryption are strings of at least {SHORTEST_KEY} characters, from oldest to newest; "
-                "`scconnect secret` makes one."
-            )
-        self._keys = [key.encode("utf-8") if isinstance(key, str) else key for key in given]
+        self._keys = checked_keys(keys, "An encryption key")
         self.sealer("check")  # that cryptography is there, now and not at a click
 
     def __repr__(self) -> str:

@@ -3,7 +3,8 @@
 A flow is two steps with the user in between. ``begin`` gives the address to send the user to, and
 whatever must survive the trip; ``finish`` takes what came back and gives an access token or raises a
 ConnectError. The middleware keeps ``pending`` without looking into it. A third protocol is a third
-class with these five names.
+class with these five names; it may have a sixth, ``is_credential(key: bytes) -> bool``, which says whether a
+key is the client's id or secret, so that SCConnect refuses to sign its cookies with that.
 """
 
 from __future__ import annotations

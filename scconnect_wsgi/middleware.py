@@ -50,7 +50,8 @@ HAND_OVER = HandOver.HAND_OVER
 class SCConnect:
     """A WSGI application with a working "Connect with SoundCloud" button.
 
-    ``flow`` is an OAuth2 or an OAuth1. ``secret_key`` signs the cookies: a string, or several from
+    ``flow`` is an OAuth2 or an OAuth1. ``secret_key`` signs the cookies: a string or bytes
+    that nobody can guess (``scconnect secret`` makes one) and the provider does not know, or several from
     oldest to newest. ``store_token(token, request)`` keeps the token and returns the object for the
     page's callback (a mapping, None, or a webob.Response that is sent as it is); with HAND_OVER the
     wrapped application is called instead and finds ``scconnect.token`` and ``scconnect.close_url``
@@ -87,7 +88,8 @@ class SCConnect:
             raise ConfigurationError("app must be a WSGI application, and flow an OAuth2(...) or an OAuth1(...).")
         self._app = app
         self._flow = flow
-        self._cookies = FlowCookies(secret_key, flow.audience, cookie_max_age, encryption)
+        is_credential = getattr(flow, "is_credential", None)  # a flow of somebody else need not have it
+        self._cookies = FlowCookies(secret_key, flow.audience, cookie_max_age, encryption, is_credential)
         self._site = Site(base_url, identify, None if isinstance(on_failure, HandOver) else on_failure)
         self._store_token = store_token
         self._hands_failures_over = on_failure is HAND_OVER

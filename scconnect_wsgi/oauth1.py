@@ -16,6 +16,7 @@ from oauthlib.oauth1.rfc5849 import signature
 from scconnect_wsgi import transport as http
 from scconnect_wsgi.errors import AccessDenied, ConfigurationError, FlowMismatch, InvalidGrant, ProviderError
 from scconnect_wsgi.flow import AccessToken, Answer, Departure, Pending
+from scconnect_wsgi.keys import is_one_of
 from scconnect_wsgi.provider import SOUNDCLOUD_2009, OAuth1Provider
 from scconnect_wsgi.urls import read_form, with_query
 
@@ -75,6 +76,10 @@ class OAuth1:
                 self._sign(url, provider.request_token_params, {})
         except ValueError as error:
             raise ConfigurationError("The provider's addresses or parameters cannot be signed.") from error
+
+    def is_credential(self, key: bytes) -> bool:
+        """Return whether a key is the consumer key or the consumer secret."""
+        return is_one_of(key, self._credentials["client_key"], self._credentials["client_secret"])
 
     def begin(self, callback_url: str) -> Departure:
         """Ask for a request token (RFC 5849 section 2.1). Raises ProviderError, ProviderUnavailable."""

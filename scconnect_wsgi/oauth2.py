@@ -29,6 +29,7 @@ from scconnect_wsgi.errors import (
     RateLimited,
 )
 from scconnect_wsgi.flow import AccessToken, Answer, Departure, Pending
+from scconnect_wsgi.keys import is_one_of
 from scconnect_wsgi.provider import SOUNDCLOUD, OAuth2Provider
 from scconnect_wsgi.urls import with_query
 
@@ -81,6 +82,11 @@ class OAuth2:
         asked |= {**({"scope": scope} if scope else {}), **provider.authorize_params}
         self._authorize_url = with_query(provider.authorize_url, asked)
         self._client = urlencode({"client_id": client_id, "client_secret": client_secret})
+        self._credentials = client_id, client_secret
+
+    def is_credential(self, key: bytes) -> bool:
+        """Return whether a key is the client id or the client secret."""
+        return is_one_of(key, *self._credentials)
 
     def begin(self, callback_url: str) -> Departure:
         """Choose state and verifier and say where the user goes (OAuth 2.1 section 4.1.1). Asks nobody."""

@@ -14,12 +14,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.keys import checked_keys
 from scconnect_wsgi.middleware import HAND_OVER
 from scconnect_wsgi.urls import checked_path, checked_root, checked_url
-
-KEY_LENGTH = 32  # characters; what token_urlsafe makes of 24 bytes, more than anyone guesses
-KEY_VARIETY = 8  # different characters; a random key of that length has three times as many
-NEW_KEY = "`scconnect secret` makes a good one."
 
 Reader = Callable[[str, str], Any]
 
@@ -38,14 +35,9 @@ def _credential(text: str, name: str) -> str:
     return text
 
 
-def _keys(text: str, name: str) -> tuple[str, ...]:
-    """Keys from oldest to newest, each of them good: the old ones still verify."""
-    keys = tuple(_credential(key, name) for key in text.split())
-    if any(len(key) < KEY_LENGTH for key in keys):
-        raise ConfigurationError(f"{name} is shorter than {KEY_LENGTH} characters: {NEW_KEY}")
-    if not keys or any(len(set(key)) < KEY_VARIETY for key in keys):
-        raise ConfigurationError(f"{name} can be guessed: {NEW_KEY}")
-    return keys
+def _keys(text: str, name: str) -> list[bytes]:
+    """Keys from oldest to newest, with spaces or line breaks between them."""
+    return checked_keys([_credential(key, name) for key in text.split()], name)
 
 
 def _encryption(text: str, name: str) -> Any:

@@ -20,13 +20,14 @@ CORE = {
     "urls": {"errors"},
     "provider": {"errors", "urls"},
     "flow": {"errors"},
+    "keys": {"errors"},
     "deadline": set(),
     "failures": {"errors"},
     "transport": {"deadline", "errors", "failures", "flow", "provider", "urls"},
-    "oauth1": {"errors", "flow", "provider", "transport", "urls"},
-    "oauth2": {"errors", "flow", "provider", "transport", "urls"},
-    "encryption": {"errors"},
-    "cookies": {"encryption", "errors", "flow", "urls"},  # encryption for the type checker alone
+    "oauth1": {"errors", "flow", "keys", "provider", "transport", "urls"},
+    "oauth2": {"errors", "flow", "keys", "provider", "transport", "urls"},
+    "encryption": {"errors", "keys"},
+    "cookies": {"encryption", "errors", "flow", "keys", "urls"},  # encryption for the type checker alone
     "guard": {"errors", "flow", "urls"},
     "static": set(),
     "once": set(),
@@ -73,7 +74,7 @@ NOT_BY_IMPORTING_THE_PACKAGE = {
     "scconnect_wsgi.testing",
     *("cryptography", "jwt", "redis", "sqlalchemy", "sqlite3", "wsgiref"),
 }
-MODULE_LINES = 250
+MODULE_LINES = 300
 FUNCTION_LINES = 40
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import time
 from http.cookies import SimpleCookie
@@ -25,7 +26,7 @@ from helpers import (
 )
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
 
-from scconnect_wsgi import SCConnect
+from scconnect_wsgi import OAuth1, OAuth2, SCConnect
 from scconnect_wsgi.cookies import MAX_FLOWS, FlowCookies
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, ProviderError
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -273,32 +274,84 @@ def test_threat_19_flows_that_are_too_old_do_not_count_against_the_limit():
     assert len(cookies().issue(old, "an id", BASE, "", PENDING)) == 1
 
 
+OLDER, OLD, NEW, NEWER = (f"{age} secret key, as long as a key has to be" for age in ("older", "old", "new", "newer"))
+
+
 def test_threat_19_keys_rotate_and_a_removed_key_is_refused():
-    made = issued(cookies("old"))
-    assert cookies(["old", "new"]).read(made, "an id", False).pending == PENDING
-    assert cookies(["older", "old"]).read(issued(cookies(["older", "old"])), "an id", False)
-    assert cookies("new").read(issued(cookies(["old", "new"])), "an id", False).pending == PENDING, "the newest signs"
-    for keys in ("new", ["newer", "new"]):
+    made = issued(cookies(OLD))
+    assert cookies([OLD, NEW]).read(made, "an id", False).pending == PENDING
+    assert cookies([OLDER, OLD]).read(issued(cookies([OLDER, OLD])), "an id", False)
+    assert cookies(NEW).read(issued(cookies([OLD, NEW])), "an id", False).pending == PENDING, "the newest signs"
+    for keys in (NEW, [NEWER, NEW]):
         with pytest.raises(FlowExpired, match="secret_key"):
             cookies(keys).read(made, "an id", False)
 
 
 def test_threat_19_over_the_wire_a_rotated_key_finishes_and_a_removed_one_does_not(browser, provider, flow):
-    with running_site(flow, secret_key="old", base_url=BASE) as site:
+    with running_site(flow, secret_key=OLD, base_url=BASE) as site:
         answers = [browser.get(site.start) for _ in range(2)]
     backs = [browser.decide(answer.headers["Location"]).removeprefix(BASE) for answer in answers]
     outcomes = []
-    for keys, answer, back in zip((["new"], ["old", "new"]), answers, backs, strict=True):
+    for keys, answer, back in zip(([NEW], [OLD, NEW]), answers, backs, strict=True):
         with running_site(flow, secret_key=keys, base_url=BASE) as site:
             ended = browser.get(site.url + back, **{**ARRIVAL, "Cookie": kept(set_cookies(answer))})
             outcomes.append(landed(ended).get("error"))
     assert outcomes == ["flow_expired", None]
 
 
-@pytest.mark.parametrize("keys", ["", b"", [], [""], ["good", ""], [None], 5 * [3]])
+@pytest.mark.parametrize("keys", ["", b"", [], [""], [KEY, ""], [None], 5 * [3]])
 def test_threat_19_a_key_that_is_none_is_refused_at_once(keys):
     with pytest.raises(ConfigurationError, match="secret_key"):
         cookies(keys)
+
+
+@pytest.mark.parametrize("several", [lambda key: key, lambda key: [key, KEY], lambda key: (KEY, key)])
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("x", "shorter than 32 characters"),
+        (b"x", "shorter than 32 characters"),
+        ("a key of 31 characters, no more", "shorter than 32 characters"),
+        ("abcdefg" * 5, "can be guessed"),
+        (b"abcdefg" * 5, "can be guessed"),
+        ("\ud800bcdefghi" * 4, "UTF-8"),
+    ],
+    ids=ascii,
+)
+def test_threat_19_a_key_that_can_be_guessed_is_refused_at_once(key, words, several):
+    with pytest.raises(ConfigurationError, match=rf"^secret_key .*{words}.*`scconnect secret`") as caught:
+        cookies(several(key))
+    assert KEY not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("key", [bytes(range(128, 160)), os.urandom(32), "abcdefgh" * 4, b"abcdefgh" * 4], ids=type)
+def test_threat_19_a_random_key_of_bytes_and_the_weakest_that_pass(key):
+    assert cookies(key).read(issued(cookies([KEY, key])), "an id", False).pending == PENDING
+
+
+@pytest.mark.parametrize("key", ["id", "secret"])
+@pytest.mark.parametrize(
+    "several", [lambda key: key, lambda key: [key, KEY], lambda key: (KEY, key), str.encode, lambda key: [key.encode()]]
+)
+def test_threat_19_what_the_provider_knows_is_no_key(protocol, key, several):
+    client = {"id": "Client0123456789abcdefghijklmnopqrst", "secret": "Secret0123456789abcdefghijklmnopqrst"}
+    flow = {"oauth1": OAuth1, "oauth2": OAuth2}[protocol](client["id"], client["secret"])
+    with pytest.raises(ConfigurationError, match=r"^secret_key must not be the client secret.* client id") as caught:
+        SCConnect(page_of_the_site, flow, secret_key=several(client[key]), store_token=Store())
+    assert client[key] not in str(caught.value)
+    SCConnect(page_of_the_site, flow, secret_key=several(client[key][::-1]), store_token=Store())
+
+
+class FlowOfSomebodyElse:
+    """A third protocol, with the five names that are asked of one."""
+
+    name, audience = "OAuth 3", "oauth3 somewhere"
+    begin = flow_id = finish = None
+
+
+def test_threat_19_a_flow_of_somebody_else_need_not_tell_its_secrets():
+    SCConnect(page_of_the_site, FlowOfSomebodyElse(), secret_key=KEY, store_token=Store())
 
 
 STRANGE = {

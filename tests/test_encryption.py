@@ -118,9 +118,17 @@ def test_what_was_never_encrypted_is_said():
         sealer().open(b'{"token": "in the clear"}')
 
 
-@pytest.mark.parametrize("keys", ["", "short", b"short", [], [OLD, ""], [OLD, "short"], [None], {OLD: NEW}], ids=str)
-def test_keys_that_are_none_are_refused_at_once(keys):
-    with pytest.raises(ConfigurationError, match="at least 32 characters") as caught:
+SHORT = "is shorter than 32 characters"
+BAD = [
+    *((keys, SHORT) for keys in ("", "short", b"short", [OLD, ""], [OLD, "short"])),
+    *((keys, "can be guessed") for keys in ("ab" * 20, b"ab" * 20, [OLD, "ab" * 20], [])),
+    *((keys, "must be a string or bytes") for keys in ([None], {OLD: NEW})),
+]
+
+
+@pytest.mark.parametrize(("keys", "words"), BAD, ids=str)
+def test_keys_that_are_none_or_weak_are_refused_at_once(keys, words):
+    with pytest.raises(ConfigurationError, match=rf"^An encryption key {words}") as caught:
         Encryption(keys)
     assert OLD not in str(caught.value)
 
@@ -133,7 +141,7 @@ def test_32_no_key_is_in_a_repr():
 
 def test_without_cryptography_it_says_what_to_install():
     script = "import sys; sys.modules['cryptography'] = None\nfrom scconnect_wsgi.encryption import Encryption\n"
-    done = subprocess.run([sys.executable, "-c", f"{script}Encryption('k' * 32)"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", f"{script}Encryption({OLD!r})"], capture_output=True, text=True)
     assert done.stderr.endswith("cryptography: pip install 'scconnect-wsgi[encryption]'\n"), done.stderr
 
 

@@ -455,7 +455,7 @@ WRONG = {
     "access_token_path": ["oauth", "/", "/a%20b", "/a#b", 5, "/sc-connect/close.html", "/a/./b"],
     "assets_path": ["", "/", "assets", "/a/", "//evil.example", None],
     "cookie_max_age": [0, -1, 901, float("nan"), "600", None],
-    "secret_key": ["", b"", [], [""], ["old", ""], None, 5],
+    "secret_key": ["", b"", [], [""], [KEY, ""], None, 5, "x", b"x", "ab" * 20, [KEY, "x"], ("x", KEY)],
     "identify": ["joe", 5],
     "on_failure": ["text", {"error": "mine"}, 5],
     "app": [None, "app"],

@@ -15,7 +15,7 @@ CHECKOUT = pathlib.Path(__file__).parent.parent
 SNIPPETS = re.findall(
     r"^```python\n(.*?)^```$", (CHECKOUT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
 )
-KEY = "a key of a site under test"
+KEY = "a secret key of a site that is under test"
 
 
 def run_pytest(folder, *options):
