@@ -21,7 +21,8 @@ from scconnect_wsgi.provider import SOUNDCLOUD_2009, OAuth1Provider
 from scconnect_wsgi.urls import read_form, with_query
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-REFUSALS = frozenset({"user_refused", "permission_denied"})  # of the OAuth Problem Reporting extension
+# The words of the OAuth Problem Reporting extension, and that of RFC 6749 section 4.1.2.1.
+REFUSALS = frozenset({"user_refused", "permission_denied", "access_denied"})
 HINTS = {  # the words of that extension, and what is wrong on our side
     "timestamp_refused": "this machine's clock differs from the provider's",
     "signature_invalid": "the consumer secret or the signature method is wrong",
@@ -95,7 +96,7 @@ class OAuth1:
         return Departure(authorize_url, token, {"token": token, "secret": fields["oauth_token_secret"]})
 
     def flow_id(self, answer: Answer) -> str:
-        """The request token; a refusal may carry it as ``denied``."""
+        """The request token; a refusal may carry it as ``denied``, and none that is without it is believed."""
         return answer.get("oauth_token") or answer.get("denied") or ""
 
     def finish(self, callback_url: str, answer: Answer, pending: Pending) -> AccessToken:
@@ -179,9 +180,11 @@ def _load_rsa_key(pem: str) -> object:
 
 
 def _check_refusal(answer: Answer) -> None:
-    problem = answer.get("oauth_problem", "")
-    if answer.get("denied") or problem in REFUSALS:
+    """Raise what an answer says to have gone wrong: as ``denied``, as ``oauth_problem``, or as OAuth 2 says it."""
+    problems = {answer.get("oauth_problem", ""), answer.get("error", "")}
+    if answer.get("denied") or problems & REFUSALS:
         raise AccessDenied("The user did not allow the connection.")
+    problem = answer.get("oauth_problem") or answer.get("error")
     if problem:
         raise ProviderError(f"The provider broke the flow off{_hint(problem)}.")
 

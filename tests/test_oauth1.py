@@ -237,6 +237,8 @@ def test_threat_7_a_confirmation_is_read_without_case(spelling):
         {"denied": "another"},
         {"oauth_token": "another", "denied": "asked"},
         {"oauth_problem": "user_refused"},
+        {"error": "access_denied"},
+        {"oauth_token": "another", "error": "access_denied"},
     ],
     ids=str,
 )
@@ -277,6 +279,11 @@ def test_threat_9_a_wrong_verifier_is_refused_by_the_provider(root):
         {"oauth_token": "asked", "oauth_problem": "user_refused"},
         {"oauth_token": "asked", "oauth_problem": "permission_denied"},
         {"oauth_token": "asked", "denied": "asked", "oauth_verifier": "v"},
+        {"oauth_token": "asked", "error": "access_denied"},
+        {"oauth_token": "asked", "error": "access_denied", "oauth_verifier": "v"},
+        {"oauth_token": "asked", "error": "user_refused"},
+        {"oauth_token": "asked", "error": "access_denied", "oauth_problem": "something_new"},
+        {"denied": "asked", "error": "something_new"},
     ],
     ids=str,
 )
@@ -287,7 +294,7 @@ def test_a_refusal_in_each_spelling_is_access_denied(back):
         assert server.accepted == 0
 
 
-@pytest.mark.parametrize("habit", ["Confirmed", "denied-problem"], ids=["denied=", "oauth_problem="])
+@pytest.mark.parametrize("habit", ["Confirmed", "denied-problem", "denied-error"])
 def test_a_user_who_says_no_at_the_sandbox(root, habit):
     flow = flow_for("oauth1", f"{root}/misbehave/{habit}")
     departure = flow.begin(CALLBACK)
@@ -298,10 +305,13 @@ def test_a_user_who_says_no_at_the_sandbox(root, habit):
         flow.finish(CALLBACK, back, departure.pending)
 
 
+@pytest.mark.parametrize("name", ["oauth_problem", "error"])
 @pytest.mark.parametrize("problem", [*HINTS, "something_new", "<script>"])
-def test_a_problem_in_the_callback_is_an_error_with_a_hint(problem):
+def test_a_problem_in_the_callback_is_an_error_with_a_hint(problem, name):
     with wire(saying(answer(GRANTED))) as server, pytest.raises(ProviderError) as caught:
-        raw(server).finish(CALLBACK, {"oauth_token": "asked", "oauth_problem": problem}, PENDING)
+        raw(server).finish(CALLBACK, {"oauth_token": "asked", name: problem, "oauth_verifier": "v"}, PENDING)
+    assert server.accepted == 0
+    assert "something_new" not in caught.value.message
     assert HINTS.get(problem, "broke the flow off.") in caught.value.message
     assert ("<" in caught.value.message) is False
 

@@ -59,6 +59,7 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "long-tokens": ("", f"tokens and secrets of {LONG} characters"),
     "wrong-token": ("", "OAuth 1.0a: comes back with another oauth_token"),
     "denied-problem": ("", "OAuth 1.0a: a refusal is spelled oauth_problem=user_refused"),
+    "denied-error": ("", "OAuth 1.0a: a refusal is spelled error=access_denied"),
 }
 _NUMBERS: dict[str, Callable[[str], float]] = {"slow": float, "jitter": float, "drip": float, "status": int, "429": int}
 

@@ -63,13 +63,15 @@ class OAuth1Server:
             return str(headers["Location"])
 
     def deny(self, token: str, habits: Habits) -> str | None:
-        """The user said no: where to send them, in one of the two spellings in use."""
+        """The user said no: where to send them, in one of the three spellings in use."""
         with self._state.lock:
             found = self._state.request_tokens.pop(token, None)
         if found is None:
             return None
         if "denied-problem" in habits:
             return with_query(found.callback, {"oauth_problem": "user_refused", "oauth_token": token})
+        if "denied-error" in habits:
+            return with_query(found.callback, {"oauth_token": token, "error": "access_denied"})
         return with_query(found.callback, {"denied": token})
 
     def user_of(self, request: webob.Request) -> str | None:
