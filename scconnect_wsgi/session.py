@@ -73,7 +73,7 @@ class ApiSession(requests.Session):
 
     def me(self) -> Account:
         """Whose account it is. Raises ConnectError."""
-        return Account.of(self._json("/me"))
+        return Account.of(self._json("/me"), self._root)
 
     def collection(self, url: str, **params: Any) -> Iterator[Any]:
         """Every item of a collection, page after page as they are needed. Raises ConnectError.

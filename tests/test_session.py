@@ -269,6 +269,10 @@ def test_a_401_of_oauth1_is_the_end(sandbox, root):
         ({}, Account()),
         ({"urn": "soundcloud:users:7", "id": 8}, Account("soundcloud:users:7")),
         ({"id": 8}, Account("soundcloud:users:8")),
+        ({"urn": "", "id": 8}, Account("soundcloud:users:8")),
+        ({"urn": " ", "id": 0}, Account()),
+        ({"id": -8}, Account()),
+        ({"id": 8.0}, Account()),
         ({"id": "8", "username": 5, "avatar_url": None, "full_name": ["x"]}, Account()),
         ({"id": True, "username": "joe", "full_name": "Joe"}, Account(username="joe", name="Joe")),
         ({"avatar_url": "javascript:alert(1)", "permalink_url": "data:text/html,x"}, Account()),
@@ -276,7 +280,40 @@ def test_a_401_of_oauth1_is_the_end(sandbox, root):
     ],
 )
 def test_an_account_takes_what_is_there(fields, account):
-    assert Account.of(fields) == account
+    assert Account.of(fields, "https://api.soundcloud.com") == account
+
+
+@pytest.mark.parametrize(
+    ("fields", "urn"),
+    [
+        ({"id": 8}, "8"),
+        ({"id": "8"}, "8"),
+        ({"id": "35034348999@N01"}, "35034348999@N01"),
+        ({"urn": "users:7", "id": 8}, "users:7"),
+        ({"urn": "soundcloud:users:7"}, "soundcloud:users:7"),
+        ({"id": 10**300}, f"1{'0' * 300}"),
+        *(({"urn": urn, "id": id}, "") for urn in ("", " ", None, 7) for id in ("", "\t", None, True, 0, -8, 8.0, [8])),
+    ],
+)
+def test_48_another_providers_account_has_no_key_of_soundcloud(fields, urn):
+    assert Account.of(fields, "https://api.soundcloud.com.example") == Account(urn)
+
+
+@pytest.mark.parametrize(
+    ("api_url", "urn", "user"),
+    [
+        ("https://api.soundcloud.com", "soundcloud:users:5", "soundcloud:users:5"),
+        ("https://API.SoundCloud.com:443/", "soundcloud:users:5", "soundcloud:users:5"),
+        ("https://api.other.example/v1", "5", "https://api.other.example#5"),
+        ("https://api.other.example", "soundcloud:users:5", "https://api.other.example#soundcloud:users:5"),
+        ("https://soundcloud.com", "soundcloud:users:5", "https://soundcloud.com#soundcloud:users:5"),
+        ("http://localhost:8001", "soundcloud:users:5", "http://localhost:8001#soundcloud:users:5"),
+        ("https://api.soundcloud.com", "", ""),
+        ("https://api.other.example", "", ""),
+    ],
+)
+def test_48_a_user_who_logs_in_is_named_by_the_api_as_well_unless_it_is_soundclouds(api_url, urn, user):
+    assert Account(urn).user_at(api_url) == user
 
 
 def test_me_says_who_it_is(root):
