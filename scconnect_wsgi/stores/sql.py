@@ -42,6 +42,9 @@ WAITS: dict[str, dict[str, Any]] = {  # how long each driver may take over it
     "psycopg": {"connect_timeout": PATIENCE},
     "pymysql": {"connect_timeout": PATIENCE, "read_timeout": PATIENCE, "write_timeout": PATIENCE},
 }
+# A pooler that gives out a connection for a transaction (PgBouncer) gives the next one to another client, where a
+# prepared statement of this name may be another statement: a load would run somebody's DELETE.
+NEVER_PREPARE: dict[str, dict[str, Any]] = {"psycopg": {"prepare_threshold": None}}
 table = connections
 
 
@@ -179,6 +182,11 @@ def _checked(url: str | URL) -> URL:
         ) from None
     if checked.get_backend_name() not in CLOCKS:
         raise ConfigurationError(f"SQLStore knows {', '.join(CLOCKS)}; the URL of the database names another.")
+    if "prepare_threshold" in checked.query:
+        raise ConfigurationError(
+            "Take prepare_threshold out of the URL of the database: SQLStore never prepares statements, since behind a "
+            "pooler in transaction mode one client could run those of another."
+        )
     return checked
 
 
@@ -190,8 +198,9 @@ def _engine(url: URL) -> Engine:
     if memory:  # it ends with its connection: there is one, which the threads take in turn
         options |= {"pool_size": 1, "max_overflow": 0}
         waits |= {"check_same_thread": False}
+    given = {**waits, **NEVER_PREPARE.get(url.get_driver_name(), {})}
     try:
-        engine = create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=waits, **options)
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=given, **options)
     except (ImportError, exc.NoSuchModuleError):
         raise ConfigurationError(f"The driver {url.drivername} is not installed.") from None
     if sqlite and not memory:
