@@ -51,11 +51,16 @@ def missing():
 @functools.cache
 def running(name):
     """The server of that name, started by the first call. Skips the test where there is none."""
+    return _ends.enter_context(another(name))
+
+
+def another(name):
+    """One more server of that name, for a ``with`` of the test's own. Skips the test where there is none."""
     if name in missing():
         import pytest  # not for tools/bootstrap.sh, which asks what is missing
 
         pytest.skip(f"NO SERVER OF {name.upper()} FOUND: apt-get install {PACKAGES[name]}")
-    return _ends.enter_context(KINDS[name]())
+    return KINDS[name]()
 
 
 def end():
@@ -208,6 +213,8 @@ class MariaDB(Server):
         with open(self._init, "w") as file:
             file.write("CREATE USER IF NOT EXISTS site@'127.0.0.1';\nGRANT ALL ON *.* TO site@'127.0.0.1';\n")
             file.write("CREATE DATABASE IF NOT EXISTS site;\n")
+            # One to whom "read only" applies: site may write all the same.
+            file.write("CREATE USER IF NOT EXISTS plain@'127.0.0.1';\nGRANT ALL ON site.* TO plain@'127.0.0.1';\n")
         os.chmod(self._init, 0o644)
         own = ("--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal")
         self.run("mariadb-install-db", *own, "--skip-test-db", f"--tmpdir={self.folder}")
@@ -218,7 +225,7 @@ class MariaDB(Server):
         small = ("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--skip-name-resolve")
         return "mariadbd", "--no-defaults", *place, *listen, *small, f"--init-file={self._init}"
 
-    def _connect(self):
+    def connected(self):
         import pymysql
 
         return contextlib.closing(
@@ -226,11 +233,11 @@ class MariaDB(Server):
         )
 
     def ask(self):
-        with self._connect():
+        with self.connected():
             pass
 
     def clear(self):
-        with self._connect() as db, db.cursor() as cursor:
+        with self.connected() as db, db.cursor() as cursor:
             cursor.execute("DROP DATABASE site")
             cursor.execute("CREATE DATABASE site CHARACTER SET latin1")  # tables are to bring their own
 

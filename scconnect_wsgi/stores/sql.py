@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, QueuePool, create_engine, event, exc, literal_column, make_url, or_
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, NotConnected, StorageFailed, StoreUnavailable
@@ -45,6 +45,8 @@ WAITS: dict[str, dict[str, Any]] = {  # how long each driver may take over it
 # A pooler that gives out a connection for a transaction (PgBouncer) gives the next one to another client, where a
 # prepared statement of this name may be another statement: a load would run somebody's DELETE.
 NEVER_PREPARE: dict[str, dict[str, Any]] = {"psycopg": {"prepare_threshold": None}}
+# What a primary that was demoted answers to a write: PostgreSQL's SQLSTATE, and MySQL's numbers.
+READ_ONLY = ("25006", 1290, 1792, 1836)
 table = connections
 
 
@@ -203,10 +205,20 @@ def _engine(url: URL) -> Engine:
         engine = create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=given, **options)
     except (ImportError, exc.NoSuchModuleError):
         raise ConfigurationError(f"The driver {url.drivername} is not installed.") from None
+    event.listen(engine, "handle_error", _leave_read_only)
     if sqlite and not memory:
         event.listen(engine, "do_connect", lambda *_: _make_private(str(url.database)))
         event.listen(engine, "connect", _write_ahead)
     return engine
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """Drop every connection to a server that takes no writes: the next call connects to whichever is primary now."""
+    error = context.original_exception
+    said = error.args[0] if error.args else None
+    state = said.get("C") if isinstance(said, dict) else said  # pg8000 has all its fields there
+    if any(code in READ_ONLY for code in (state, getattr(error, "sqlstate", None), getattr(error, "pgcode", None))):
+        context.is_disconnect = True
 
 
 def _make_private(path: str) -> None:
