@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,14 +23,15 @@ from scconnect_wsgi.oauth1 import OAuth1
 from scconnect_wsgi.oauth2 import OAuth2
 from scconnect_wsgi.refresh import due, end, ending, loaded, over, refresh
 from scconnect_wsgi.stores import Connection, Store
-from scconnect_wsgi.transport import POOL_SIZE, retry_seconds
+from scconnect_wsgi.transport import POOL_SIZE, Call, as_sent, retry_seconds
 from scconnect_wsgi.urls import checked_url, origin
 
 Deliver = Callable[[requests.PreparedRequest], requests.Response]
 OnLost = Callable[[Connection, NotConnected], object]
 FORM = "application/x-www-form-urlencoded"
 SHORTEST_WAIT = 1  # seconds; an API that says 0 is not to be asked as fast as it answers
-SAFE = ("GET", "HEAD")
+SAFE = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1: they may be sent again
+FRESH = 60  # seconds; a token this young is not refreshed unless `/me` itself refuses it
 # A 401 of OAuth 1.0a for these (OAuth Problem Reporting) says nothing against the token.
 _BLAMELESS = re.compile(r"timestamp_refused|nonce_used|signature_|consumer_key_|version_rejected|parameter_")
 _pools: dict[tuple[int, str | bool], HTTPAdapter] = {}  # by process; a parent's stay, lest its sockets be closed
@@ -47,6 +49,14 @@ def below(root: str, url: str) -> bool:
     return origin(url) == origin(root) and f"{urlsplit(url).path}/".startswith(f"{path}/")
 
 
+class Verdict(Enum):
+    """What ``/me`` says about a token."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # there is no such address, it is out of order, or it has something else to say
+
+
 class Calls(BaseAdapter):
     """Sends requests with the token of one connection, which it refreshes when that is due.
 
@@ -58,6 +68,7 @@ class Calls(BaseAdapter):
         super().__init__()
         self.connection = connection
         self.patience = 10.0  # seconds that one call waits in all because the API said Retry-After
+        self.resend = False  # whether a request that is not safe may be sent again as well
         self._store = store
         self._flow = flow
         self._on_lost = on_lost
@@ -71,23 +82,28 @@ class Calls(BaseAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        """Send a request, and once more where its token had ended. Raises ConnectError, or requests' errors."""
+        """Send a request, and again where its token had ended and it may be. Raises ConnectError, or requests' errors.
+
+        A 401 of one resource is the caller's answer: many are not about the token (an unverified mail, a missing
+        right). It ends a connection in two cases only: the refresh is refused, or ``/me`` with a fresh token is.
+        """
         deliver = partial(pool(verify).send, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         if not below(self.connection.api_url, str(request.url)):
             return deliver(_checked(request))
         self._refresh_ahead()
         response = self._patiently(request, deliver)
-        body: Any = request.body
-        for another in (self._take, self._renew):
-            if not _about_the_token(response):
-                return response
-            if not another():
-                continue
-            if not isinstance(body, (str, bytes, type(None))):  # a stream that was read: it cannot be sent again
+        if _about_the_token(response) and self._take():
+            if not self._may_resend(request):
                 return response
             response = self._patiently(request, deliver)
+        if not _about_the_token(response) or not self._renew(request):
+            return response
+        if not self._may_resend(request):
+            self._end_if_refused(self._ask_me())
+            return response
+        response = self._patiently(request, deliver)
         if _about_the_token(response):
-            self._settle(end(self._store, self.connection, ConnectionRevoked.code))
+            self._end_if_refused(self._verdict_after_401_of(request))
         return response
 
     def close(self) -> None:
@@ -98,10 +114,54 @@ class Calls(BaseAdapter):
         before, self.connection = self.connection, loaded(self._store, self.connection.id)
         return before.token != self.connection.token
 
-    def _renew(self) -> bool:
-        """Refresh the token that is stored: what comes back was given after it was refused."""
+    def _renew(self, request: requests.PreparedRequest) -> bool:
+        """Refresh the token after a 401 of this request, unless it is not the token's fault; whether that was done.
+
+        ``/me`` is asked first, which costs less than a refresh token: a resource that always answers 401 must not use
+        one up at each call. Where ``/me`` does not tell (some providers have none), a fresh token is left alone.
+        """
+        verdict = self._verdict_after_401_of(request)
+        if self.connection.token.refresh_token is None:
+            self._end_if_refused(verdict)
+            return False
+        fresh = abs(time.time() - self.connection.obtained_at) < FRESH  # another host may have obtained it
+        if verdict is Verdict.ACCEPTED or (verdict is Verdict.UNKNOWN and fresh):
+            return False
         self._settle(refresh(self._store, self._flow, self.connection))
         return True
+
+    def _end_if_refused(self, verdict: Verdict) -> None:
+        """End the connection where ``/me`` refused a token that is fresh, or that nothing can refresh."""
+        if verdict is Verdict.REFUSED:
+            self._settle(end(self._store, self.connection, ConnectionRevoked.code))
+
+    def _verdict_after_401_of(self, request: requests.PreparedRequest) -> Verdict:
+        """What ``/me`` says about the token, with which this request was just answered with a 401."""
+        if request.method == "GET" and str(request.url).partition("?")[0] == self._me():
+            return Verdict.REFUSED  # it was ``/me`` itself
+        return self._ask_me()
+
+    def _ask_me(self) -> Verdict:
+        try:
+            answer = self._flow.transport.send(self._call_of_me)
+        except ConnectError:
+            return Verdict.UNKNOWN
+        if answer.status == 200:
+            return Verdict.ACCEPTED
+        return Verdict.REFUSED if _against_the_token(answer.status, answer.challenge) else Verdict.UNKNOWN
+
+    def _call_of_me(self) -> Call:
+        authorization = self._flow.authorization(self.connection.token, "GET", self._me())
+        return Call("GET", self._me(), {**self._flow.provider.headers, "Authorization": authorization})
+
+    def _me(self) -> str:
+        return as_sent(f"{self.connection.api_url.rstrip('/')}/me")
+
+    def _may_resend(self, request: requests.PreparedRequest) -> bool:
+        """Whether a request may be sent again because of its answer; a stream has been read and never is."""
+        body: Any = request.body
+        again = request.method in SAFE or self.resend
+        return again and isinstance(body, (str, bytes, type(None)))
 
     def _refresh_ahead(self) -> None:
         """Refresh a token that ends soon; as long as it has not ended, a refresh that fails changes nothing."""
@@ -154,10 +214,14 @@ class Calls(BaseAdapter):
 
 
 def _about_the_token(response: requests.Response) -> bool:
-    if response.status_code != 401 or _BLAMELESS.search(response.headers.get("WWW-Authenticate", "")):
+    if not _against_the_token(response.status_code, response.headers.get("WWW-Authenticate", "")):
         return False
     _ = response.content  # read to its end, the connection can be used again
     return True
+
+
+def _against_the_token(status: int, challenge: str) -> bool:
+    return status == 401 and not _BLAMELESS.search(challenge)
 
 
 def _checked(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -94,16 +94,17 @@ class Connections:
     def connect(self, token: AccessToken, *, user: str | None, callback_url: str = "") -> Connection:
         """Ask whose token it is, and keep it for a user of the site: in place of the one before, if there was one.
 
-        With None the account itself is the user, under its ``urn``: for sites whose users log in with it. Raises
-        ProviderError and ProviderUnavailable where the provider does not say whose it is, and StorageFailed;
-        before anybody is asked, WrongUser for an empty user, who is nobody, and TypeError for one that is no string.
+        With None the account itself is the user, as ``Account.user_at`` names it: for sites whose users log in with
+        it. Raises ProviderError and ProviderUnavailable where the provider does not say whose it is, and
+        StorageFailed; before anybody is asked, WrongUser for an empty user, who is nobody, and TypeError for one
+        that is no string.
         """
         if user is not None and not _text(user):
             raise WrongUser(NOBODY)
         account = self.account(token)
         if user is None and not account.urn:
             raise ProviderError("The provider does not say whose account this is, so nobody can be logged in by it.")
-        user = account.urn if user is None else user
+        user = account.user_at(self._api_url) if user is None else user
         id = _id(user, self._api_url, account.urn)
         return self._save(
             Connection(id, user, self._api_url, token, int(time.time()), account, callback_url=callback_url)
@@ -121,7 +122,7 @@ class Connections:
             fields = None
         if answer.status != 200 or not isinstance(fields, dict):
             raise ProviderError(f"The API does not say whose account was connected (status {answer.status}).")
-        return Account.of(fields)
+        return Account.of(fields, self._api_url)
 
     def session(self, id: str, *, user: str) -> ApiSession:
         """A session for calls of the API with a connection of this user.

@@ -112,7 +112,8 @@ def end(store: Store, connection: Connection, code: str) -> Connection:
 
 
 def _needed(current: Connection, stale: Connection) -> bool:
-    return current.token == stale.token or over(current)
+    """Whether the stored token is the stale one still, or has ended as well and can be refreshed."""
+    return current.token == stale.token or (over(current) and current.token.refresh_token is not None)
 
 
 @contextmanager

@@ -29,9 +29,10 @@ class ApiSession(requests.Session):
     """A requests.Session for one connection. ``Connections.session`` makes them, one for each request or job.
 
     Addresses are relative to the API; an absolute one of another host is refused. The token, or the signature in
-    OAuth 1.0a, goes to the API alone, also over redirects. It is refreshed shortly before it ends, and once on a 401,
-    after which the call is made again if its body can be sent again. A GET waits where the API says Retry-After, in
-    all at most ``patience`` seconds. Nothing is taken from the environment, no cookie is kept, and a call without
+    OAuth 1.0a, goes to the API alone, also over redirects. It is refreshed shortly before it ends, and on a 401 that
+    ``/me`` does not put down to the resource; then a GET, HEAD or OPTIONS is sent again, and another request only
+    with ``resend``. Any other 401 is returned like every answer. A GET waits where the API says Retry-After, in all
+    at most ``patience`` seconds. Nothing is taken from the environment, no cookie is kept, and a call without
     ``timeout`` has that of the flow's transport.
 
     Beside requests' own errors a call may raise NotConnected (ConnectionRevoked or RefreshLost: only the user can
@@ -66,6 +67,18 @@ class ApiSession(requests.Session):
     def patience(self, seconds: float) -> None:
         self._calls.patience = seconds
 
+    @property
+    def resend(self) -> bool:
+        """Whether a POST, PUT, PATCH or DELETE may be sent again once its token was refreshed; no unless set.
+
+        Set it where being done twice is no harm. A body that is read as it is sent (an open file) never is.
+        """
+        return self._calls.resend
+
+    @resend.setter
+    def resend(self, allowed: bool) -> None:
+        self._calls.resend = allowed
+
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> requests.Response:
         """As of requests, with an address of the API."""
         options.setdefault("timeout", self._timeout)
@@ -73,7 +86,7 @@ class ApiSession(requests.Session):
 
     def me(self) -> Account:
         """Whose account it is. Raises ConnectError."""
-        return Account.of(self._json("/me"))
+        return Account.of(self._json("/me"), self._root)
 
     def collection(self, url: str, **params: Any) -> Iterator[Any]:
         """Every item of a collection, page after page as they are needed. Raises ConnectError.

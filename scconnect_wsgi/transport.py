@@ -47,6 +47,7 @@ class Answer(NamedTuple):
     status: int
     content_type: str
     body: bytes
+    challenge: str = ""  # WWW-Authenticate
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Transport:
         chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
         if not chunked and headers.get("Content-Length", str(len(body))) != str(len(body)):
             return ProviderError("The provider's answer is not as long as it says.")
-        return Answer(status, headers.get("Content-Type", ""), body)
+        return Answer(status, headers.get("Content-Type", ""), body, headers.get("WWW-Authenticate", ""))
 
 
 @cache

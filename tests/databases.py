@@ -13,6 +13,7 @@ import functools
 import glob
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -20,9 +21,15 @@ import subprocess
 import tempfile
 import time
 
-PACKAGES = {"postgresql": "postgresql", "mariadb": "mariadb-server-core mariadb-client-core", "redis": "redis-server"}
+PACKAGES = {
+    "postgresql": "postgresql",
+    "pgbouncer": "pgbouncer postgresql",
+    "mariadb": "mariadb-server-core mariadb-client-core",
+    "redis": "redis-server",
+}
 PROGRAMS = {
     "postgresql": ("postgres", "initdb"),
+    "pgbouncer": ("pgbouncer", "postgres", "initdb"),
     "mariadb": ("mariadbd", "mariadb-install-db", "my_print_defaults"),
     "redis": ("redis-server",),
 }
@@ -44,11 +51,16 @@ def missing():
 @functools.cache
 def running(name):
     """The server of that name, started by the first call. Skips the test where there is none."""
+    return _ends.enter_context(another(name))
+
+
+def another(name):
+    """One more server of that name, for a ``with`` of the test's own. Skips the test where there is none."""
     if name in missing():
         import pytest  # not for tools/bootstrap.sh, which asks what is missing
 
         pytest.skip(f"NO SERVER OF {name.upper()} FOUND: apt-get install {PACKAGES[name]}")
-    return _ends.enter_context({"postgresql": PostgreSQL, "mariadb": MariaDB, "redis": Redis}[name]())
+    return KINDS[name]()
 
 
 def end():
@@ -156,6 +168,44 @@ class PostgreSQL(Server):
             db.execute("DROP TABLE IF EXISTS scconnect_connections, scconnect_schema")
 
 
+class PgBouncer(Server):
+    """A pooler before the PostgreSQL of the tests, in transaction mode: clients take turns on two connections."""
+
+    goodbye = signal.SIGINT  # it waits for the transactions that run, and for no client
+
+    def prepare(self):
+        self._behind = running("postgresql")
+        self.url = f"postgresql+psycopg://site@127.0.0.1:{self.port}/postgres"
+        self._settings = f"{self.folder}/pgbouncer.ini"
+        version = subprocess.run([find("pgbouncer"), "--version"], capture_output=True, text=True, check=True).stdout
+        number = tuple(map(int, re.search(r"(\d+)\.(\d+)", version).groups()))
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": self.port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": 2,
+            "max_client_conn": 500,
+            **({"max_prepared_statements": 0} if number >= (1, 21) else {}),  # before it knew of none
+        }
+        with open(self._settings, "w") as file:
+            file.write(f"[databases]\n* = host=127.0.0.1 port={self._behind.port} user=site\n[pgbouncer]\n")
+            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        os.chmod(self._settings, 0o644)
+
+    def command(self):
+        return "pgbouncer", self._settings
+
+    def ask(self):
+        import psycopg
+
+        psycopg.connect(f"host=127.0.0.1 port={self.port} user=site dbname=postgres", connect_timeout=5).close()
+
+    def clear(self):
+        self._behind.clear()
+
+
 class MariaDB(Server):
     def prepare(self):
         self.url = f"mysql+pymysql://site@127.0.0.1:{self.port}/site"
@@ -163,6 +213,8 @@ class MariaDB(Server):
         with open(self._init, "w") as file:
             file.write("CREATE USER IF NOT EXISTS site@'127.0.0.1';\nGRANT ALL ON *.* TO site@'127.0.0.1';\n")
             file.write("CREATE DATABASE IF NOT EXISTS site;\n")
+            # One to whom "read only" applies: site may write all the same.
+            file.write("CREATE USER IF NOT EXISTS plain@'127.0.0.1';\nGRANT ALL ON site.* TO plain@'127.0.0.1';\n")
         os.chmod(self._init, 0o644)
         own = ("--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal")
         self.run("mariadb-install-db", *own, "--skip-test-db", f"--tmpdir={self.folder}")
@@ -173,7 +225,7 @@ class MariaDB(Server):
         small = ("--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M", "--skip-name-resolve")
         return "mariadbd", "--no-defaults", *place, *listen, *small, f"--init-file={self._init}"
 
-    def _connect(self):
+    def connected(self):
         import pymysql
 
         return contextlib.closing(
@@ -181,11 +233,11 @@ class MariaDB(Server):
         )
 
     def ask(self):
-        with self._connect():
+        with self.connected():
             pass
 
     def clear(self):
-        with self._connect() as db, db.cursor() as cursor:
+        with self.connected() as db, db.cursor() as cursor:
             cursor.execute("DROP DATABASE site")
             cursor.execute("CREATE DATABASE site CHARACTER SET latin1")  # tables are to bring their own
 
@@ -213,3 +265,6 @@ class Redis(Server):
     def clear(self):
         with self._client() as client:
             client.flushall()
+
+
+KINDS = {"postgresql": PostgreSQL, "pgbouncer": PgBouncer, "mariadb": MariaDB, "redis": Redis}

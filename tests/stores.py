@@ -26,6 +26,10 @@ def postgresql(folder, **options):
     return SQLStore(_cleared("postgresql").url, **options)
 
 
+def pgbouncer(folder, **options):
+    return SQLStore(_cleared("pgbouncer").url, **options)
+
+
 def mariadb(folder, **options):
     return SQLStore(_cleared("mariadb").url, **options)
 
@@ -66,6 +70,7 @@ SQLITE_MEMORY = kind("sqlite memory", sqlite_memory)
 POSTGRESQL = kind("postgresql", postgresql, pytest.mark.stores)
 SHARED_KINDS = [  # by processes
     *(SQLITE_FILE, POSTGRESQL),
+    kind("postgresql behind pgbouncer", pgbouncer, pytest.mark.stores),
     kind("redis", redis, pytest.mark.stores),
     kind("mariadb", mariadb, pytest.mark.stores),
     kind("sqlite file, encrypted", encrypted(sqlite_file)),

@@ -40,7 +40,7 @@ ALLOWED = {
     **CORE,
     "__init__": set(CORE),
     "assets": set(),
-    "account": set(),
+    "account": {"provider", "urls"},
     "refresh": {"errors", "flow", "oauth1", "oauth2", "stores"},
     "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "transport", "urls"},
     "session": {"account", "calls", "errors", "oauth1", "oauth2", "stores", "transport"},

@@ -1,5 +1,6 @@
 """From the click to the API and back to nothing: Connections around a site, over real sockets."""
 
+import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,7 @@ from scconnect_wsgi.errors import (
     NotConnected,
     ProviderError,
     ProviderUnavailable,
+    StorageFailed,
     StoreUnavailable,
     WrongUser,
 )
@@ -247,8 +249,60 @@ def test_an_account_that_two_users_connected_is_told_and_not_merged(connections,
 
 def test_a_user_who_logs_in_with_the_account_is_that_account(connections, flow):
     connection = connections.connect(dance(flow), user=None)
-    assert connection.user == "soundcloud:users:743372812"
+    assert connection.user == f"{flow.provider.api_url}#soundcloud:users:743372812"
     assert not connections.shared(connection)
+
+
+@contextmanager
+def answering_me(fields):
+    """A provider's API that answers ``/me`` with these fields, and whatever else with them too: its address."""
+    body = json.dumps(fields).encode()
+
+    def api(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    with serve(api) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ({"id": 5}, {"id": 5}),
+        ({"id": 5}, {"id": "5"}),
+        ({"urn": "soundcloud:users:5"}, {"id": 5}),
+        ({"urn": "soundcloud:users:5"}, {"urn": "soundcloud:users:5"}),
+    ],
+)
+def test_48_the_users_of_two_providers_are_two(store, one, another):
+    with answering_me(one) as first, answering_me(another) as second:
+        flows = [flow_for("oauth2", root) for root in (first, second)]
+        made = [Connections(flow, store, identify=identify) for flow in flows]
+        kept = [connections.connect(AccessToken("t"), user=None) for connections in made]
+        assert kept[0].user != kept[1].user
+        assert "soundcloud:users:5" not in {connection.user for connection in kept}  # nobody's but SoundCloud's
+        assert [connections.of_user(connection.user) for connections, connection in zip(made, kept, strict=True)] == [
+            [connection] for connection in kept
+        ]
+        again = made[0].connect(AccessToken("another"), user=None)
+        assert (again.id, again.user) == (kept[0].id, kept[0].user)
+
+
+@pytest.mark.parametrize("id", [0, -5, True, None, "", 5.0, [5]])
+def test_48_an_account_without_a_key_logs_nobody_in(store, id):
+    with answering_me({"id": id, "username": "joe"}) as root:
+        connections = Connections(flow_for("oauth2", root), store, identify=identify)
+        with pytest.raises(ProviderError, match="nobody can be logged in"):
+            connections.connect(AccessToken("t"), user=None)
+        assert connections.connect(AccessToken("t"), user="u").account.urn == ""
+
+
+def test_48_a_key_that_is_too_long_for_a_database_is_said(store):
+    with answering_me({"urn": "u" * 250}) as root:
+        connections = Connections(flow_for("oauth2", root), store, identify=identify)
+        with pytest.raises(StorageFailed, match="255 characters"):
+            connections.connect(AccessToken("t"), user=None)
 
 
 @pytest.mark.parametrize("user", ["other", "U", "u ", "", "%"])

@@ -98,7 +98,7 @@ def test_the_snippets_do_what_the_text_says(reader):
         back = dict(webob.Request.blank(browser.decide(departure.authorize_url)).GET)
         token = names["flow"].finish(f"{reader.url}/oauth/access_token", back, departure.pending)
     environ = {"scconnect.token": token, "scconnect.callback_url": f"{reader.url}/oauth/access_token"}
-    assert names["logged_in"](environ) == "soundcloud:users:743372812"
+    assert names["logged_in"](environ) == f"{names['flow'].provider.api_url}#soundcloud:users:743372812"
 
     reader.run("from scconnect_wsgi.stores.redis import RedisStore")  # asks nothing before its first call
     reader.run("from scconnect_wsgi.encryption import Encryption")

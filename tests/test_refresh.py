@@ -448,6 +448,15 @@ def test_no_refresh_token_and_a_401_is_the_end_without_a_question(site):
     assert site.sandbox.counts["refresh"] == 0
 
 
+def test_52_the_clock_alone_does_not_end_a_token_that_came_meanwhile(site):
+    site.outdate()
+    with site.session() as session:
+        newer = replace(dance(site.flow), refresh_token=None, expires_at=1)  # by this host's clock, which may be wrong
+        site.store.save(replace(site.stored, token=newer))
+        assert session.me().username == "joe"
+    assert (site.stored.ended, heard(site)) == ("", [])
+
+
 @pytest.mark.parametrize("word", ["invalid_client", "invalid_request", "unauthorized_client", "something_new"])
 def test_an_error_that_is_not_invalid_grant_ends_nothing(site, word):
     site.outdate()

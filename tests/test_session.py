@@ -260,6 +260,161 @@ def test_a_401_of_oauth1_is_the_end(sandbox, root):
     assert [(found.ended, type(error)) for found, error in lost] == [("connection_revoked", ConnectionRevoked)]
 
 
+# A 401 of one resource. Threats 52 and 56
+
+UNVERIFIED = ("401 Unauthorized", {}, '{"code": 401, "message": "Unauthorized", "errors": [], "error": null}')
+CREATED = ("201 Created", {}, "{}")
+WELCOME = ("200 OK", {}, '{"urn": "soundcloud:users:1"}')
+RENEWED = ("200 OK", {}, '{"access_token": "the renewed one", "refresh_token": "the next one", "expires_in": 3600}')
+RENEWABLE = AccessToken(SECRET, refresh_token="a refresh token of this API")
+GONE = ("404 Not Found", {}, "{}")
+
+
+def oauth1_at(root):
+    provider = OAuth1Provider(f"{root}/r", f"{root}/a", f"{root}/t", api_url=root)
+    return OAuth1(*CLIENT, provider=provider, transport=quick_transport())
+
+
+@pytest.fixture
+def lost():
+    return []
+
+
+@pytest.fixture
+def renewable(api, lost):
+    """A session whose token can be refreshed."""
+    flow = OAuth2(*CLIENT, provider=provider_at(api.url), transport=quick_transport())
+    api.say("/oauth/token", RENEWED)
+    with session_for(flow, token=RENEWABLE, on_lost=lambda *heard: lost.append(heard)) as session:
+        yield session
+
+
+def asked(api):
+    return [f"{one.method} {one.path}" for one in api.asked]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
+def test_52_a_401_of_one_resource_is_the_callers(api, renewable, lost, method):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", WELCOME)
+    for _ in range(3):
+        assert renewable.request(method, "/tracks", data=b"RIFF").status_code == 401
+    assert asked(api) == [f"{method} /tracks", "GET /me"] * 3  # nothing is refreshed, nothing is sent twice
+    assert (renewable.connection.ended, lost) == ("", [])
+    assert renewable.me().urn == "soundcloud:users:1"
+
+
+@pytest.mark.parametrize("me", [WELCOME, GONE, ("500 Error", {}, ""), ("403 Forbidden", {}, "{}")])
+def test_52_of_oauth1_likewise(api, lost, me):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", me)
+    token = AccessToken("t", token_secret=SECRET)
+    with session_for(oauth1_at(api.url), token=token, on_lost=lambda *heard: lost.append(heard)) as session:
+        assert session.post("/tracks", data=b"RIFF").status_code == 401
+        assert (session.connection.ended, lost) == ("", [])
+    assert asked(api) == ["POST /tracks", "GET /me"]
+
+
+def test_52_a_me_that_does_not_like_the_signature_ends_nothing(api):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", ("401 Unauthorized", {"WWW-Authenticate": "OAuth oauth_problem=nonce_used"}, ""))
+    with session_for(oauth1_at(api.url), token=AccessToken("t", token_secret=SECRET)) as session:
+        assert session.get("/tracks").status_code == 401
+        assert session.connection.ended == ""
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_52_a_me_that_refuses_a_token_that_nothing_refreshes_ends_it(api, lost, protocol):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", UNVERIFIED)
+    flow = oauth1_at(api.url) if protocol == "oauth1" else OAuth2(*CLIENT, provider=provider_at(api.url))
+    with session_for(flow, token=AccessToken(SECRET), on_lost=lambda *heard: lost.append(heard)) as session:
+        with pytest.raises(ConnectionRevoked):
+            session.post("/tracks", data=b"RIFF")
+        assert session.connection.ended == "connection_revoked"
+    assert len(lost) == 1
+    assert asked(api) == ["POST /tracks", "GET /me"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_52_a_me_that_refuses_the_fresh_token_ends_it(api, renewable, lost, method):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", UNVERIFIED)
+    for _ in range(2):
+        with pytest.raises(ConnectionRevoked, match="connect again"):
+            renewable.request(method, "/tracks")
+    assert len(lost) == 1
+    assert asked(api).count("POST /oauth/token") == 1
+    assert asked(api).count("POST /tracks") == (2 if method == "POST" else 0)  # each call once
+
+
+def test_52_a_refresh_that_is_refused_ends_it(api, renewable, lost):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", UNVERIFIED)
+    api.say("/oauth/token", ("400 Bad Request", {}, '{"error": "invalid_grant"}'))
+    with pytest.raises(ConnectionRevoked):
+        renewable.post("/tracks", data=b"RIFF")
+    assert asked(api) == ["POST /tracks", "GET /me", "POST /oauth/token"]
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("me", [GONE, ("503 Unavailable", {}, ""), ("200 OK", {"Content-Length": "9"}, "{}")])
+def test_52_a_me_that_does_not_tell_costs_one_refresh_and_no_more(api, renewable, me):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", me)
+    for _ in range(3):
+        assert renewable.get("/tracks", timeout=1).status_code == 401
+    assert asked(api).count("POST /oauth/token") == 1
+    assert renewable.connection.ended == ""
+
+
+def test_a_provider_without_me_has_its_tokens_refreshed_on_a_401(api, renewable):
+    api.say("/tracks", UNVERIFIED, WELCOME)
+    api.say("/me", GONE)
+    assert renewable.get("/tracks").status_code == 200
+    assert asked(api) == ["GET /tracks", "GET /me", "POST /oauth/token", "GET /tracks"]
+
+
+def test_56_what_changes_something_is_not_sent_again_by_itself(api, renewable):
+    api.say("/tracks", UNVERIFIED, CREATED)
+    api.say("/me", UNVERIFIED, WELCOME)
+    assert renewable.post("/tracks", data=b"RIFF").status_code == 401
+    assert asked(api) == ["POST /tracks", "GET /me", "POST /oauth/token", "GET /me"]
+    assert renewable.connection.token.token == "the renewed one"
+    assert renewable.post("/tracks", data=b"RIFF").status_code == 201
+    assert asked(api)[4:] == ["POST /tracks"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_56_unless_the_caller_said_that_it_may_be(api, renewable, method):
+    api.say("/tracks", UNVERIFIED, CREATED)
+    api.say("/me", UNVERIFIED)
+    assert renewable.resend is False
+    renewable.resend = True
+    assert renewable.request(method, "/tracks", data=b"RIFF").status_code == 201
+    assert asked(api) == [f"{method} /tracks", "GET /me", "POST /oauth/token", f"{method} /tracks"]
+    assert [one.body for one in api.asked if one.path == "/tracks"] == [b"RIFF"] * 2
+
+
+def test_56_a_stream_never_is(api, renewable):
+    api.say("/tracks", UNVERIFIED, CREATED)
+    api.say("/me", UNVERIFIED, WELCOME)
+    renewable.resend = True
+    assert renewable.post("/tracks", data=io.BytesIO(b"RIFF")).status_code == 401
+    assert asked(api).count("POST /tracks") == 1
+
+
+def test_56_nor_is_it_sent_again_with_a_token_that_somebody_else_got(api):
+    api.say("/tracks", UNVERIFIED, CREATED)
+    store = SQLStore("sqlite://")
+    flow = OAuth2(*CLIENT, provider=provider_at(api.url), transport=quick_transport())
+    with session_for(flow, store=store, token=RENEWABLE) as session:
+        store.save(replace(session.connection, token=AccessToken("the renewed one")))
+        assert session.post("/tracks", data=b"RIFF").status_code == 401
+        assert session.post("/tracks", data=b"RIFF").status_code == 201
+    assert asked(api) == ["POST /tracks"] * 2
+
+
 # Who it is
 
 
@@ -269,6 +424,10 @@ def test_a_401_of_oauth1_is_the_end(sandbox, root):
         ({}, Account()),
         ({"urn": "soundcloud:users:7", "id": 8}, Account("soundcloud:users:7")),
         ({"id": 8}, Account("soundcloud:users:8")),
+        ({"urn": "", "id": 8}, Account("soundcloud:users:8")),
+        ({"urn": " ", "id": 0}, Account()),
+        ({"id": -8}, Account()),
+        ({"id": 8.0}, Account()),
         ({"id": "8", "username": 5, "avatar_url": None, "full_name": ["x"]}, Account()),
         ({"id": True, "username": "joe", "full_name": "Joe"}, Account(username="joe", name="Joe")),
         ({"avatar_url": "javascript:alert(1)", "permalink_url": "data:text/html,x"}, Account()),
@@ -276,7 +435,40 @@ def test_a_401_of_oauth1_is_the_end(sandbox, root):
     ],
 )
 def test_an_account_takes_what_is_there(fields, account):
-    assert Account.of(fields) == account
+    assert Account.of(fields, "https://api.soundcloud.com") == account
+
+
+@pytest.mark.parametrize(
+    ("fields", "urn"),
+    [
+        ({"id": 8}, "8"),
+        ({"id": "8"}, "8"),
+        ({"id": "35034348999@N01"}, "35034348999@N01"),
+        ({"urn": "users:7", "id": 8}, "users:7"),
+        ({"urn": "soundcloud:users:7"}, "soundcloud:users:7"),
+        ({"id": 10**300}, f"1{'0' * 300}"),
+        *(({"urn": urn, "id": id}, "") for urn in ("", " ", None, 7) for id in ("", "\t", None, True, 0, -8, 8.0, [8])),
+    ],
+)
+def test_48_another_providers_account_has_no_key_of_soundcloud(fields, urn):
+    assert Account.of(fields, "https://api.soundcloud.com.example") == Account(urn)
+
+
+@pytest.mark.parametrize(
+    ("api_url", "urn", "user"),
+    [
+        ("https://api.soundcloud.com", "soundcloud:users:5", "soundcloud:users:5"),
+        ("https://API.SoundCloud.com:443/", "soundcloud:users:5", "soundcloud:users:5"),
+        ("https://api.other.example/v1", "5", "https://api.other.example#5"),
+        ("https://api.other.example", "soundcloud:users:5", "https://api.other.example#soundcloud:users:5"),
+        ("https://soundcloud.com", "soundcloud:users:5", "https://soundcloud.com#soundcloud:users:5"),
+        ("http://localhost:8001", "soundcloud:users:5", "http://localhost:8001#soundcloud:users:5"),
+        ("https://api.soundcloud.com", "", ""),
+        ("https://api.other.example", "", ""),
+    ],
+)
+def test_48_a_user_who_logs_in_is_named_by_the_api_as_well_unless_it_is_soundclouds(api_url, urn, user):
+    assert Account(urn).user_at(api_url) == user
 
 
 def test_me_says_who_it_is(root):

@@ -4,8 +4,10 @@ import logging
 import sqlite3
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import databases
 import pytest
 from sqlalchemy import create_engine
 from stores import connection
@@ -123,3 +125,49 @@ def test_tables_of_a_newer_version_are_left_alone(path, store):
         db.execute("UPDATE scconnect_schema SET version = 99")
     with pytest.raises(StoreUnavailable, match="newer version"):
         SQLStore(f"sqlite:///{path}").load("one")
+
+
+@pytest.mark.stores
+def test_54_behind_a_pooler_no_client_runs_the_statement_of_another():
+    """PgBouncer in transaction mode: clients that prepare statements find those of others under the same names."""
+    server = databases.running("pgbouncer")
+    server.clear()
+    ids = [str(number) for number in range(20)]
+    clients = [SQLStore(server.url) for _ in range(8)]
+    errors = set()
+
+    def tried(call, *arguments):
+        try:
+            call(*arguments)
+        except Exception as error:
+            errors.add(type(error))
+
+    def work(number):
+        client = clients[number]
+        for _ in range(10):
+            for id in ids:
+                if number % 2:
+                    tried(client.load, id)
+                else:
+                    tried(client.delete, "nobody's")
+                    tried(client.lease, "nobody's", "joe", 1)
+
+    with closing(SQLStore(server.url)) as store:
+        for id in ids:
+            store.save(connection(id))
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(work, range(8)))
+    for client in clients:
+        client.close()
+    with closing(SQLStore(databases.running("postgresql").url)) as store:
+        assert [found.id for found in store.of_user("user 1")] == sorted(ids)
+        assert store.lease("0", "joe", 1)  # nobody holds it
+    assert errors == set()
+
+
+def test_a_url_that_asks_for_prepared_statements_is_refused():
+    for driver in ("postgresql", "postgresql+psycopg"):
+        for value in ("5", "0", "None"):
+            with pytest.raises(ConfigurationError, match="prepare_threshold") as caught:
+                SQLStore(f"{driver}://scott:tiger@db.example/site?prepare_threshold={value}")
+            assert "tiger" not in str(caught.value)

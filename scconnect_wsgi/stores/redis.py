@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
 from scconnect_wsgi.account import Account
@@ -98,7 +99,7 @@ class RedisStore:
 
     def load(self, id: str) -> Connection:
         """The connection of that id. Raises NotConnected."""
-        with _reached():
+        with self._reached():
             data = self._redis.hget(self._key("connection", id), "data")
         if data is None:
             raise NotConnected("There is no such connection. Likely causes: it was disconnected, or never made.")
@@ -130,18 +131,40 @@ class RedisStore:
 
     def _run(self, script: str, id: str, *arguments: str | int) -> bool:
         keys = [self._key("connection", id), self._key("lease", id)]
-        with _reached():
+        with self._reached():
             return bool(self._scripts[script](keys=keys, args=[self._prefix, *arguments]))
 
     def _members(self, kind: str, name: str) -> list[Connection]:
         """The connections of a set, by their ids; one that went away or moved meanwhile may be missing."""
-        with _reached():
+        with self._reached():
             ids = sorted(_text(id) for id in self._redis.smembers(self._key(kind, name)))
             pipeline = self._redis.pipeline(transaction=False)
             for id in ids:
                 pipeline.hget(self._key("connection", id), "data")
             found = pipeline.execute()
         return readable(self._connection, filter(None, found))
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Redis's errors become ours: theirs may show what was sent."""
+        try:
+            yield
+        except redis.RedisError as error:
+            if _demoted(error):
+                self._leave()
+            raise StoreUnavailable(
+                f"The Redis of the connections cannot be used now ({type(error).__name__}). Likely causes: it is not "
+                "running, it is being restarted or is full, or the address or the password in its URL is wrong. The "
+                "next call tries again."
+            ) from None
+
+    def _leave(self) -> None:
+        """Drop the connections to a server that is no primary: the next call connects to whichever is one now."""
+        pool = self._redis.connection_pool
+        if isinstance(pool, redis.BlockingConnectionPool):
+            pool.disconnect()  # all of them: in redis-py 5 it cannot be told to spare those in use
+        else:
+            pool.disconnect(inuse_connections=False)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"
@@ -152,22 +175,18 @@ class RedisStore:
         return Connection(**{**fields, "account": Account(**fields["account"])})
 
 
+def _demoted(error: redis.RedisError) -> bool:
+    """Whether a server says that it is a replica, or a primary that was cut off: it was left for another one.
+
+    Redis 6 wraps the word in an error of the script, and redis-py has no class for the last one.
+    """
+    known = isinstance(error, redis.ReadOnlyError | MasterDownError)
+    return known or any(word in str(error) for word in ("READONLY", "MASTERDOWN", "NOREPLICAS"))
+
+
 def _text(value: str | bytes) -> str:
     """What Redis answered; a client may be made with ``decode_responses`` or without."""
     return value.decode("utf-8") if isinstance(value, bytes) else value
-
-
-@contextmanager
-def _reached() -> Iterator[None]:
-    """Redis's errors become ours: theirs may show what was sent."""
-    try:
-        yield
-    except redis.RedisError as error:
-        raise StoreUnavailable(
-            f"The Redis of the connections cannot be used now ({type(error).__name__}). Likely causes: it is not "
-            "running, it is being restarted or is full, or the address or the password in its URL is wrong. The next "
-            "call tries again."
-        ) from None
 
 
 def _client(url: str) -> redis.Redis:

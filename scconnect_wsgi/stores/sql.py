@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Engine, QueuePool, create_engine, event, exc, literal_column, make_url, or_
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, NotConnected, StorageFailed, StoreUnavailable
@@ -42,6 +42,11 @@ WAITS: dict[str, dict[str, Any]] = {  # how long each driver may take over it
     "psycopg": {"connect_timeout": PATIENCE},
     "pymysql": {"connect_timeout": PATIENCE, "read_timeout": PATIENCE, "write_timeout": PATIENCE},
 }
+# A pooler that gives out a connection for a transaction (PgBouncer) gives the next one to another client, where a
+# prepared statement of this name may be another statement: a load would run somebody's DELETE.
+NEVER_PREPARE: dict[str, dict[str, Any]] = {"psycopg": {"prepare_threshold": None}}
+# What a primary that was demoted answers to a write: PostgreSQL's SQLSTATE, and MySQL's numbers.
+READ_ONLY = ("25006", 1290, 1792, 1836)
 table = connections
 
 
@@ -179,6 +184,11 @@ def _checked(url: str | URL) -> URL:
         ) from None
     if checked.get_backend_name() not in CLOCKS:
         raise ConfigurationError(f"SQLStore knows {', '.join(CLOCKS)}; the URL of the database names another.")
+    if "prepare_threshold" in checked.query:
+        raise ConfigurationError(
+            "Take prepare_threshold out of the URL of the database: SQLStore never prepares statements, since behind a "
+            "pooler in transaction mode one client could run those of another."
+        )
     return checked
 
 
@@ -190,14 +200,25 @@ def _engine(url: URL) -> Engine:
     if memory:  # it ends with its connection: there is one, which the threads take in turn
         options |= {"pool_size": 1, "max_overflow": 0}
         waits |= {"check_same_thread": False}
+    given = {**waits, **NEVER_PREPARE.get(url.get_driver_name(), {})}
     try:
-        engine = create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=waits, **options)
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=given, **options)
     except (ImportError, exc.NoSuchModuleError):
         raise ConfigurationError(f"The driver {url.drivername} is not installed.") from None
+    event.listen(engine, "handle_error", _leave_read_only)
     if sqlite and not memory:
         event.listen(engine, "do_connect", lambda *_: _make_private(str(url.database)))
         event.listen(engine, "connect", _write_ahead)
     return engine
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """Drop every connection to a server that takes no writes: the next call connects to whichever is primary now."""
+    error = context.original_exception
+    said = error.args[0] if error.args else None
+    state = said.get("C") if isinstance(said, dict) else said  # pg8000 has all its fields there
+    if any(code in READ_ONLY for code in (state, getattr(error, "sqlstate", None), getattr(error, "pgcode", None))):
+        context.is_disconnect = True
 
 
 def _make_private(path: str) -> None:
