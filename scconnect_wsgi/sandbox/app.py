@@ -167,7 +167,7 @@ class Sandbox:
 
     def _misbehave(self, request: webob.Request, habits: Habits) -> webob.Response:
         try:
-            self.misbehave(*request.POST.getall("name"))
+            self.misbehave(*filter(None, map(str, request.POST.getall("name"))))
         except ValueError as error:
             return webob.Response(json_body={"error": str(error)}, status=400)
         return webob.Response(status=204)
