@@ -42,7 +42,7 @@
   // anybody, could be `javascript:`, which runs in this page, or lead to another site.
   function local(address, base) {
     const url = attempt(() => new URL(address, base || ofDocument('baseURI')));
-    if (url && url.href.startsWith(`${ORIGIN}/`)) return url;
+    if (url && /^https?:/.test(url.href) && url.href.startsWith(`${ORIGIN}/`)) return url;
     throw new TypeError(`Nothing was opened, because ${address} is not an http or https address of ${ORIGIN}. Check `
       + 'data-sc-connect, href, request_token_endpoint, and whether the page has a <base> of another site.');
   }
