@@ -20,7 +20,7 @@ declare namespace SC.Connect {
   type Fields = { [name: string]: string | undefined };
 
   interface Options {
-    /** Where a flow starts. Without one: `oauth/request_token` beside the folder of sc-connect.js. */
+    /** Where a flow starts, on the page's own origin. Default: `oauth/request_token` beside the folder of sc-connect.js. */
     request_token_endpoint?: string;
     /** Where the provider sends the user back to. The specification names it; the browser does not need it. */
     access_token_endpoint?: string;
@@ -47,7 +47,8 @@ declare namespace SC.Connect {
   /**
    * Begin a flow, from a click handler and before anything asynchronous; while its popup is open, a second call brings
    * that to the front and returns the first promise, its options unused. The promise stays pending as long as an answer
-   * may come, resolves with what the callback gets (failures too), and is rejected by `signal` alone.
+   * may come, and resolves with what the callback gets (failures too). It is rejected by `signal`, and with a TypeError
+   * if the address is not an http or https address of the page's own origin.
    */
   function open(options?: Options): Promise<Fields>;
 

@@ -2,7 +2,8 @@
 (function () {
   'use strict';
 
-  const SC = (window.SC = window.SC || {});
+  // What a script of the page put there, and no element: <a id="SC"> would stand in for it.
+  const SC = (window.SC = (Object.prototype.hasOwnProperty.call(window, 'SC') && window.SC) || {});
   if (SC.Connect && SC.Connect.prepareButton) return; // included twice
 
   const WIDTH = 456; // CSS pixels, what popup pages are made for
@@ -12,9 +13,16 @@
   const FLOW = 'sc-connect:flow'; // sessionStorage, for close.js: what its window is there for
   const RESULT = 'sc-connect:result'; // sessionStorage, from close.js: what a flow without a popup brought back
 
+  // A property or method of the document itself. Markup from elsewhere may shadow each of them on `document`:
+  // <img name="currentScript">.
+  const ofDocument = (name) => Reflect.get(Document.prototype, name, document);
+
+  // A page in <iframe srcdoc> has its parent's origin, and an address that has none.
+  const ORIGIN = location.protocol === 'about:' ? window.origin : location.origin;
+
   // Beside the folder of this script: right under any prefix.
-  const own = document.currentScript;
-  const START = own && own.src ? new URL('../oauth/request_token', own.src).pathname : '/oauth/request_token';
+  const own = ofDocument('currentScript');
+  const START = attempt(() => new URL('../oauth/request_token', own.src).pathname) || '/oauth/request_token';
 
   const flows = new Map(); // id -> flow: all that may still be answered
   const latest = new Map(); // button, or start of an open() -> the flow that a click returns to
@@ -30,6 +38,15 @@
     }
   }
 
+  // The one check of every address that a window is sent to. What the page says, and its markup may be written by
+  // anybody, could be `javascript:`, which runs in this page, or lead to another site.
+  function local(address, base) {
+    const url = attempt(() => new URL(address, base || ofDocument('baseURI')));
+    if (url && /^https?:/.test(url.href) && url.href.startsWith(`${ORIGIN}/`)) return url;
+    throw new TypeError(`Nothing was opened, because ${address} is not an http or https address of ${ORIGIN}. Check `
+      + 'data-sc-connect, href, request_token_endpoint, and whether the page has a <base> of another site.');
+  }
+
   const remember = (it) => attempt(() => sessionStorage.setItem(FLOW, JSON.stringify(it)));
 
   // Taken out at once: neither Back nor a reload calls a callback again.
@@ -39,7 +56,7 @@
   // When the page's own scripts have run, those that wait for the document too.
   const ready = new Promise((go) => {
     const soon = () => setTimeout(go);
-    if (document.readyState === 'complete') soon();
+    if (ofDocument('readyState') === 'complete') soon();
     for (const type of ['DOMContentLoaded', 'load']) window.addEventListener(type, soon);
   });
 
@@ -83,7 +100,7 @@
   }
 
   window.addEventListener('message', ({ origin, data }) => {
-    if (origin === location.origin && data) deliver(data.flow, data.query);
+    if (origin === ORIGIN && data) deliver(data.flow, data.query);
   });
   window.addEventListener('storage', ({ key, newValue }) => {
     if (key) deliver(key.replace('sc-connect:', ''), newValue);
@@ -99,7 +116,7 @@
   // Says once that the popup seems gone. One that a Cross-Origin-Opener-Policy cut off always does, but this page has
   // no focus then. An answer is still heard.
   function look(flow) {
-    flow.looks = flow.popup.closed && document.hasFocus() ? (flow.looks || 0) + 1 : 0;
+    flow.looks = flow.popup.closed && ofDocument('hasFocus').call(document) ? (flow.looks || 0) + 1 : 0;
     if (flow.looks < GRACE) return;
     clearInterval(flow.timer);
     if (leave(flow)) flow.gone();
@@ -112,19 +129,20 @@
     return flow;
   }
 
-  // Called in the click itself: browsers give no popup later.
+  // Called in the click itself: browsers give no popup later. Throws a TypeError if the address is not of this site.
   function begin(flow, { start, page, name, options: { popup: wanted, signal } }) {
+    const [narrow, wide] = [start, page || start].map((address) => local(address).href);
     const id = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join('-');
     let popup = null;
     // A new window keeps a copy of this page's sessionStorage, also when opener and name are taken away.
     if (wanted !== false) {
       remember({ id });
-      popup = window.open(start, `sc-connect-${id}`, features());
+      popup = window.open(narrow, `sc-connect-${id}`, features());
       attempt(() => sessionStorage.removeItem(FLOW));
     }
     if (!popup || popup === window) { // blocked, not wanted, or an in-app browser
       if (!page) remember({ page: location.href, button: name, started: Date.now() });
-      location.assign(page || start);
+      location.assign(wide);
       return;
     }
     const channel = attempt(() => new BroadcastChannel(`sc-connect:${id}`));
@@ -143,25 +161,26 @@
   }
 
   // Where return_to leads if there is no callback: after a popup to `home`, without one by the link itself, `page`.
+  // Throws a TypeError if the flow would start at another site.
   function route({ button, options }) {
     const marked = button.dataset.scConnect;
     const link = marked === undefined ? '' : marked || button.getAttribute('href') || '';
-    const url = new URL(options.request_token_endpoint || (link[0] === '#' ? '' : link) || START, document.baseURI);
+    const url = local(options.request_token_endpoint || (link[0] === '#' ? '' : link) || START);
     const page = url.href;
     const named = url.searchParams.get('return_to');
     url.searchParams.delete('return_to');
-    const home = named && !options.callback && attempt(() => new URL(named, location.origin));
-    return home && home.href.startsWith(`${location.origin}/`) ? { start: url.href, page, home } : { start: url.href };
+    const home = named && !options.callback && attempt(() => local(named, ORIGIN));
+    return home ? { start: url.href, page, home } : { start: url.href };
   }
 
   // False if a listener of the page called preventDefault().
   function tell(button, name, detail) {
     const event = new CustomEvent(`scconnect:${name}`, { bubbles: true, cancelable: true, detail });
-    return (button.isConnected ? button : document).dispatchEvent(event);
+    return EventTarget.prototype.dispatchEvent.call(button.isConnected ? button : document, event);
   }
 
   function answer(state, fields) {
-    const { home } = route(state);
+    const { home } = attempt(() => route(state)) || {};
     const leaving = tell(state.button, 'error' in fields ? 'failed' : 'done', fields) && home;
     report(state.options, fields);
     if (!leaving) return;
@@ -169,11 +188,22 @@
     location.assign(home);
   }
 
+  // Says in the console why a click does nothing.
+  function refuses(state) {
+    try {
+      route(state);
+      return false;
+    } catch (refused) {
+      console.error('sc-connect:', refused.message);
+      return true;
+    }
+  }
+
   function click(event, state) {
     const { button, name, options } = state;
     if (!options) return;
-    event.preventDefault(); // href="#" would jump to the top
-    if (focused(button) || !tell(button, 'start', null)) return;
+    event.preventDefault(); // href="#" would jump to the top, href="javascript:..." would run
+    if (focused(button) || refuses(state) || !tell(button, 'start', null)) return;
     const flow = { key: button, button, done: (fields) => state.options && answer(state, fields) };
     flow.gone = () => {
       tell(button, 'closed', null);
@@ -246,8 +276,10 @@
   }
 
   // A button with this attribute needs no script, whenever it comes into the page.
+  // Not a form: its fields may shadow each of its properties.
   function prepareMarked() {
-    for (const button of document.querySelectorAll('[data-sc-connect]')) if (!buttons.has(button)) prepareButton(button);
+    const marked = ofDocument('querySelectorAll').call(document, '[data-sc-connect]:not(form)');
+    for (const button of marked) if (!buttons.has(button)) prepareButton(button);
   }
   prepareMarked();
   new MutationObserver(prepareMarked).observe(document, { childList: true, subtree: true });

@@ -280,3 +280,138 @@ def test_an_open_takes_no_answer_of_another_start(context, world):  # noqa: F811
     assert heard(page) == [[["who", "second"]]]
     page.click("#one")  # the flow that the page had left for
     assert heard(page, 2) == [[["who", "second"]], [["who", "first"]]]
+
+
+# Markup that somebody else wrote: sanitizers keep data attributes, ids and names
+
+ELSEWHERE = {
+    "javascript": "javascript:void((opener||window).ran=1)",
+    "javascript in disguise": " \tJava\nScript:void((opener||window).ran=1)",
+    "data": "data:text/html,<script>opener.ran=1</script>",
+    "blob": "BLOB",
+    "about": "about:blank",
+    "another scheme": "ftp://localhost/",
+    "another host": "PROVIDER/authorize",
+    "no scheme": "//HOST/authorize",
+    "backslashes": "/\\HOST/authorize",
+    "tab and newline": "/\t/\nHOST/authorize",
+    "another port": "http://localhost:9/oauth/request_token",
+    "a user before the host": "http://localhost@HOST/authorize",
+    "no address": "http://",
+}
+ROADS = """
+async (address) => {
+  const heard = [];
+  for (const name of ['start', 'done', 'failed', 'closed']) {
+    addEventListener('scconnect:' + name, () => heard.push(name));
+  }
+  const popup = document.documentElement.className !== 'page';
+  const press = (attributes, options) => {
+    const button = document.createElement('a');
+    for (const [name, value] of Object.entries(attributes)) button.setAttribute(name, value);
+    document.body.append(button);
+    SC.Connect.prepareButton(button, { popup, closed: () => heard.push('closed'), ...options });
+    button.click();
+  };
+  const refused = (promise) => Promise.race([promise, new Promise((go) => setTimeout(go, 200))])
+    .then(() => heard.push('not refused'), (error) => heard.push(error.name));
+  press({ 'data-sc-connect': address });
+  press({ 'data-sc-connect': '', href: address });
+  press({ 'data-sc-connect': '', href: `${address}${address.includes('?') ? '&' : '?'}return_to=/page/0` });
+  press({ href: '#' }, { request_token_endpoint: address });
+  await refused(SC.Connect.open({ popup, request_token_endpoint: address }));
+  SC.Connect.options = { popup, request_token_endpoint: address };
+  await refused(SC.Connect.initiate());
+  return heard;
+}
+"""
+
+
+@pytest.mark.parametrize("window", ["popup", "page"])
+@pytest.mark.parametrize("address", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(context, world, address, window):  # noqa: F811
+    url = world.page(f"document.documentElement.className = '{window}'")
+    page = opened(context, url)
+    errors, asked, windows = [], [], []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("page", lambda window: windows.append(window))
+    address = address.replace("PROVIDER", world.provider).replace("HOST", world.provider.removeprefix("http://"))
+    if address == "BLOB":
+        code = "URL.createObjectURL(new Blob(['<script>opener.ran=1</script>'], {type: 'text/html'}))"
+        address = page.evaluate(code)
+    told = page.evaluate(ROADS, address)
+    page.wait_for_timeout(150)
+    assert page.evaluate("window.ran") is None
+    assert (windows, asked, page.url) == ([], [], url)
+    assert told == ["TypeError", "TypeError"]
+    assert len([text for text in errors if "is not an http or https address of" in text]) == 4
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+@pytest.mark.parametrize("press", ["click", "Enter"])
+@pytest.mark.parametrize("where", ["data-sc-connect", "href"])
+def test_threat_26_a_marked_element_runs_no_script(context, world, where, press):  # noqa: F811
+    attributes = {"href": "#", "data-sc-connect": "", where: "javascript:void((opener||window).ran=1)"}
+    body = '<a id="sc-connect" {}>Go</a>'.format(" ".join(f'{name}="{value}"' for name, value in attributes.items()))
+    page = opened(context, world.page("", body=body))
+    errors = []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.focus("#sc-connect")
+    page.click("#sc-connect") if press == "click" else page.keyboard.press(press)
+    page.wait_for_timeout(150)
+    assert (page.evaluate("window.ran"), context.pages) == (None, [page])
+    assert len([text for text in errors if "javascript:" in text]) == 1
+
+
+def test_threat_26_a_base_of_another_site_starts_nothing_there(context, world):  # noqa: F811
+    page = opened(context, world.page(LISTEN, body="<button id='sc-connect' data-sc-connect='start'>Go</button>"))
+    page.evaluate(
+        "url => { const b = document.createElement('base'); b.href = url; document.head.append(b); }", world.provider
+    )
+    with page.expect_console_message(lambda message: message.type == "error") as error:
+        page.click("#sc-connect")
+    assert "<base>" in error.value.text
+    assert (heard(page, 0), context.pages) == ([], [page])
+
+
+SHADOWED = {
+    "the script": "<img name=currentScript src='//HOST/a/b'>",
+    "the script, its path another host": "<img name=currentScript src='http://localhost:9//HOST/a/b'>",
+    "the script by two": "<img name=currentScript><img name=currentScript>",
+    "the script by a form": "<form name=currentScript><input name=src value='http://localhost:9//HOST/a/b'></form>",
+    "the script by an object": "<object id=currentScript></object>",
+    "the script by an embed": "<embed name=currentScript>",
+    "the methods": "".join(f"<img name={name}>" for name in ("querySelectorAll", "hasFocus", "dispatchEvent")),
+    "the properties": "".join(f"<img name={name}>" for name in ("readyState", "baseURI")),
+    "SC": "<a id=SC href='javascript:void(0)'></a>",
+    "SC.Connect": "<a id=SC></a><a id=SC name=Connect></a>",
+    "SC.Connect.prepareButton": "<form id=SC></form><form id=SC name=Connect><input name=prepareButton></form>",
+    "what a marked form has": "<form data-sc-connect><input name=matches><input name=addEventListener></form>",
+}
+
+
+@pytest.mark.parametrize("markup", SHADOWED.values(), ids=SHADOWED)
+def test_threat_26_no_name_in_the_markup_stands_in_for_what_the_script_uses(context, world, markup):  # noqa: F811
+    host = world.provider.removeprefix("http://")
+    body = markup.replace("HOST", host) + "<a id='sc-connect' href='#' data-sc-connect>Connect with SoundCloud</a>"
+    page = opened(context, world.page(LISTEN, body=body))
+    asked = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.click("#sc-connect")
+    assert names(heard(page, 2)) == ["start", "done"]
+    assert asked[0] == f"{world.site}/oauth/request_token"
+    assert (
+        page.evaluate("Object.getPrototypeOf(SC.Connect) === Object.prototype && typeof SC.Connect.open") == "function"
+    )
+
+
+def test_a_page_in_a_srcdoc_frame_has_the_origin_of_its_parent(context, world):  # noqa: F811
+    script = '<script src="/sc-connect/sc-connect.js"></script>'
+    inner = f"{script}<script>var heard = []; {LISTEN}</script>{marked(endpoint())}"
+    page = opened(context, world.page("", body="<iframe></iframe>"))
+    page.evaluate("html => { document.querySelector('iframe').srcdoc = html; }", inner)
+    frame = page.frame_locator("iframe")
+    frame.locator("#sc-connect").click()
+    page.wait_for_function("frames[0].heard.length === 2")
+    assert page.evaluate("frames[0].heard.map(event => event.name)") == ["start", "done"]

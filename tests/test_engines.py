@@ -341,3 +341,19 @@ def test_an_answer_that_comes_on_three_roads_is_told_once(profile, provider):
         connect(profile, page)
         assert heard(page) == [JOE]
         assert len(set(page.evaluate("roads"))) >= 2  # or this test would be about nothing
+
+
+def test_markup_from_elsewhere_runs_no_script_and_opens_no_other_site(profile, provider):
+    image = "<img name='currentScript' src='http://127.0.0.1:9//127.0.0.1:9/a/b'>"
+    link = "<a href='#' id='{}' data-sc-connect='{}'>Connect</a> "
+    body = image + link.format("script", "javascript:void((opener||window).ran=1)") + link.format("sc-connect", "")
+    listen = "addEventListener('scconnect:done', function (event) { heard.push(event.detail); });"
+    with shop(provider, body=body, script=listen) as site:
+        page = profile.open(site.page)
+        page.click("#script")
+        page.evaluate("void setTimeout(function () { window.looked = true; }, 400)")
+        page.wait("window.looked")
+        assert page.evaluate("typeof ran") == "undefined"
+        assert (profile.handles(), page.url) == ([page.handle], f"{site.page}")
+        connect(profile, page)
+        assert heard(page) == [JOE]

@@ -312,6 +312,33 @@ def test_revoking_from_another_process(root, browser):
     assert call(root, token["access_token"]).status_code == 401
 
 
+def test_accounts_may_share_a_display_name_or_have_no_urn(sandbox, root, browser):
+    token = tokens(browser, root)["access_token"]
+    before = call(root, token).json()
+    sandbox.misbehave("username=ann")
+    assert call(root, token).json() == {**before, "username": "ann"}
+    sandbox.misbehave("urn")
+    without = {name: value for name, value in before.items() if name != "id"}
+    assert call(root, token).json() == {**without, "urn": ""}
+
+
+def test_misbehaving_at_the_word_of_another_process(root, browser):
+    token = tokens(browser, root)["access_token"]
+
+    def misbehave(*names):
+        return requests.post(f"{root}/sandbox/misbehave", data={"name": names}, timeout=10)
+
+    assert misbehave("username=ann", "urn=None").status_code == 204
+    me = call(root, token).json()
+    assert (me["username"], me["urn"], "id" in me) == ("ann", "None", False)
+    unknown = misbehave("nonsense")
+    assert unknown.status_code == 400
+    assert "nonsense" in unknown.json()["error"]
+    assert call(root, token).json()["username"] == "ann"
+    assert misbehave("").status_code == 204
+    assert call(root, token).json()["username"] == "joe"
+
+
 # OAuth 1.0a
 
 

@@ -6,21 +6,26 @@ to SoundCloud, where http://localhost:8000/oauth/access_token must then be the r
 
 import contextlib
 import os
+import re
 import secrets
 import sys
 import threading
 from html import escape
 
+import itsdangerous
 import requests
 from bottle import Bottle, redirect, request, response
 
 from scconnect_wsgi import HAND_OVER, SOUNDCLOUD, OAuth2, SCConnect
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-HTML = """<!DOCTYPE html><title>A site</title><script src="/sc-connect/sc-connect.js"></script><p>Logged in: %s</p>
+HTML = """<!DOCTYPE html><title>A site</title><script src="/sc-connect/sc-connect.js"></script>
+<p title="%s">Logged in: %s</p>
 <a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.png" alt="Connect with SoundCloud"></a><script>
 SC.Connect.prepareButton(document.links[0], {callback: ({error}) => error ? alert(error) : location = "/"})</script>"""
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+BASE_URL = os.environ.get("SCCONNECT_BASE_URL") or f"http://localhost:{PORT}"
+HTTPS = BASE_URL.startswith("https:")
 SECRET_KEY = os.environ.get("SCCONNECT_SECRET_KEY") or secrets.token_urlsafe(32)
 CLIENT_ID = os.environ.get("SCCONNECT_CLIENT_ID", "sandbox-client")
 CLIENT_SECRET = os.environ.get("SCCONNECT_CLIENT_SECRET", "sandbox-secret")
@@ -28,30 +33,47 @@ SANDBOX = None if "SCCONNECT_CLIENT_ID" in os.environ else Sandbox()
 PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOUD
 
 
-def username(token):  # keep the token in your database, with this user
+def account(token):
+    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
     headers = {"Authorization": f"OAuth {token.token}"}
-    return requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()["username"]
+    me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
+    urn = me.get("urn")
+    if not isinstance(urn, str) or not re.fullmatch(r"soundcloud:users:\w+", urn):
+        return "", ""
+    return urn, me.get("username", "")  # keep the token in your database, with this urn
 
 
+def answer(urn, name):
+    """Return the fields for the page's callback."""
+    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+
+
+MAX_AGE = 14 * 24 * 3600  # seconds that a login lasts: the browser drops the cookie then, and the server refuses it
 app = Bottle()
+cookies = itsdangerous.URLSafeTimedSerializer(SECRET_KEY, salt="user")  # Bottle has no session, and its cookies no age
 
 
 @app.get("/")
 def home():
-    return HTML % escape(request.get_cookie("user", "nobody", secret=SECRET_KEY))
+    valid, user = cookies.loads_unsafe(request.get_cookie("user", ""), max_age=MAX_AGE)
+    urn, name = user if valid else ("", "nobody")
+    return HTML % (escape(urn), escape(name))
 
 
 @app.get("/oauth/access_token")
 def connected():
-    user = username(request.environ["scconnect.token"])
-    response.set_cookie("user", user, secret=SECRET_KEY, path="/", httponly=True, samesite="lax")
-    redirect(request.environ["scconnect.close_url"]({"username": user}))
+    urn, name = account(request.environ["scconnect.token"])
+    options = {"path": "/", "httponly": True, "samesite": "lax", "secure": HTTPS}
+    if urn:
+        response.set_cookie("user", cookies.dumps([urn, name]), max_age=MAX_AGE, **options)
+    else:
+        response.delete_cookie("user", **options)
+    redirect(request.environ["scconnect.close_url"](answer(urn, name)))
 
 
 flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=PROVIDER)
-base_url = f"http://localhost:{PORT}"
-application = SCConnect(app, flow, secret_key=SECRET_KEY, store_token=HAND_OVER, base_url=base_url)
+application = SCConnect(app, flow, secret_key=SECRET_KEY, store_token=HAND_OVER, base_url=BASE_URL)
 if __name__ == "__main__":
     with serve(application, PORT), contextlib.suppress(KeyboardInterrupt):
-        print(f"Open {base_url}/ (in the sandbox, log in as joe with the password joe)", flush=True)
+        print(f"Open {BASE_URL}/ (in the sandbox, log in as joe with the password joe)", flush=True)
         threading.Event().wait()

@@ -6,6 +6,7 @@ to SoundCloud, where http://localhost:8000/oauth/access_token must then be the r
 
 import contextlib
 import os
+import re
 import secrets
 import sys
 import threading
@@ -20,10 +21,13 @@ from pyramid.session import SignedCookieSessionFactory
 from scconnect_wsgi import HAND_OVER, SOUNDCLOUD, OAuth2, SCConnect
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-HTML = """<!DOCTYPE html><title>A site</title><script src="/sc-connect/sc-connect.js"></script><p>Logged in: %s</p>
+HTML = """<!DOCTYPE html><title>A site</title><script src="/sc-connect/sc-connect.js"></script>
+<p title="%s">Logged in: %s</p>
 <a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.png" alt="Connect with SoundCloud"></a><script>
 SC.Connect.prepareButton(document.links[0], {callback: ({error}) => error ? alert(error) : location = "/"})</script>"""
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+BASE_URL = os.environ.get("SCCONNECT_BASE_URL") or f"http://localhost:{PORT}"
+HTTPS = BASE_URL.startswith("https:")
 SECRET_KEY = os.environ.get("SCCONNECT_SECRET_KEY") or secrets.token_urlsafe(32)
 CLIENT_ID = os.environ.get("SCCONNECT_CLIENT_ID", "sandbox-client")
 CLIENT_SECRET = os.environ.get("SCCONNECT_CLIENT_SECRET", "sandbox-secret")
@@ -31,26 +35,42 @@ SANDBOX = None if "SCCONNECT_CLIENT_ID" in os.environ else Sandbox()
 PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOUD
 
 
-def username(token):  # keep the token in your database, with this user
+def account(token):
+    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
     headers = {"Authorization": f"OAuth {token.token}"}
-    return requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()["username"]
+    me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
+    urn = me.get("urn")
+    if not isinstance(urn, str) or not re.fullmatch(r"soundcloud:users:\w+", urn):
+        return "", ""
+    return urn, me.get("username", "")  # keep the token in your database, with this urn
+
+
+def answer(urn, name):
+    """Return the fields for the page's callback."""
+    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+
+
+def home(request):
+    return Response(HTML % (escape(request.session.get("urn", "")), escape(request.session.get("name", "nobody"))))
 
 
 def connected(request):
-    request.session["user"] = username(request.environ["scconnect.token"])
-    return HTTPSeeOther(request.environ["scconnect.close_url"]({"username": request.session["user"]}))
+    urn, name = account(request.environ["scconnect.token"])
+    request.session.invalidate()  # nothing of the session before
+    if urn:
+        request.session.update(urn=urn, name=name)
+    return HTTPSeeOther(request.environ["scconnect.close_url"](answer(urn, name)))
 
 
-config = Configurator(session_factory=SignedCookieSessionFactory(SECRET_KEY, httponly=True))
+config = Configurator(session_factory=SignedCookieSessionFactory(SECRET_KEY, httponly=True, secure=HTTPS))
 config.add_route("home", "/")
-config.add_view(lambda request: Response(HTML % escape(request.session.get("user", "nobody"))), route_name="home")
+config.add_view(home, route_name="home")
 config.add_route("connected", "/oauth/access_token")
 config.add_view(connected, route_name="connected")
 app = config.make_wsgi_app()
 flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=PROVIDER)
-base_url = f"http://localhost:{PORT}"
-application = SCConnect(app, flow, secret_key=SECRET_KEY, store_token=HAND_OVER, base_url=base_url)
+application = SCConnect(app, flow, secret_key=SECRET_KEY, store_token=HAND_OVER, base_url=BASE_URL)
 if __name__ == "__main__":
     with serve(application, PORT), contextlib.suppress(KeyboardInterrupt):
-        print(f"Open {base_url}/ (in the sandbox, log in as joe with the password joe)", flush=True)
+        print(f"Open {BASE_URL}/ (in the sandbox, log in as joe with the password joe)", flush=True)
         threading.Event().wait()

@@ -33,7 +33,7 @@ class Api:
         user = self._user(request, habits)
         if user is None:
             return _error(401, "Unauthorized")
-        return webob.Response(json_body=_profile(user, f"{request.application_url}/avatar.svg"))
+        return webob.Response(json_body=_bent(_profile(user, f"{request.application_url}/avatar.svg"), habits))
 
     def avatar(self, request: webob.Request, habits: Habits) -> webob.Response:
         """Everybody's picture: nothing is fetched from anywhere else."""
@@ -111,6 +111,13 @@ def _profile(user: User, avatar_url: str) -> dict[str, Any]:
         "urn": f"soundcloud:users:{user.number}",
         "username": user.username,
     }
+
+
+def _bent(profile: dict[str, Any], habits: Habits) -> dict[str, Any]:
+    """Change what identifies an account, or seems to."""
+    if "urn" in habits:
+        del profile["id"]
+    return {**profile, **{name: habits[name] for name in ("username", "urn") if name in habits}}
 
 
 def _track(user: User, number: int) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Sandbox:
             "/sandbox/counts": Route(lambda request, habits: webob.Response(json_body=dict(self.counts)), get),
             "/sandbox/revoke": Route(partial(self._told, self.revoke), post),
             "/sandbox/expire": Route(partial(self._told, self.expire), post),
+            "/sandbox/misbehave": Route(self._misbehave, post),
         }
 
     def oauth2_provider(self, root: str, **overrides: Any) -> OAuth2Provider:
@@ -162,4 +163,11 @@ class Sandbox:
     def _told(self, change: Callable[[str | None], None], request: webob.Request, habits: Habits) -> webob.Response:
         username = request.GET.get("username") or request.POST.get("username")
         change(str(username) if username else None)
+        return webob.Response(status=204)
+
+    def _misbehave(self, request: webob.Request, habits: Habits) -> webob.Response:
+        try:
+            self.misbehave(*filter(None, map(str, request.POST.getall("name"))))
+        except ValueError as error:
+            return webob.Response(json_body={"error": str(error)}, status=400)
         return webob.Response(status=204)

@@ -48,6 +48,8 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "coop": ("same-origin", "its pages carry Cross-Origin-Opener-Policy with this value"),
     "revoked": ("", "refresh tokens and access tokens no longer work"),
     "unauthorized": ("", "the API answers 401 to every token; the token endpoint works"),
+    "username": ("joe", "the API gives every account this display name"),
+    "urn": ("", "the API gives every account this urn, empty unless given, and no id"),
     "refresh-lost": ("", "OAuth 2.1: uses a refresh token up and closes the connection without an answer"),
     "unconfirmed": ("", "OAuth 1.0a: no oauth_callback_confirmed"),
     "Confirmed": ("", "OAuth 1.0a: oauth_callback_confirmed is spelled True"),
