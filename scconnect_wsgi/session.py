@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import certifi
 import requests
 from requests.cookies import RequestsCookieJar
 
@@ -32,7 +31,7 @@ class ApiSession(requests.Session):
     OAuth 1.0a, goes to the API alone, also over redirects. It is refreshed shortly before it ends, and once on a 401,
     after which the call is made again if its body can be sent again. A GET waits where the API says Retry-After, in
     all at most ``patience`` seconds. Nothing is taken from the environment, no cookie is kept, and a call without
-    ``timeout`` has that of the flow's transport.
+    ``timeout`` has that of the flow's transport. ``verify`` may be the path of another CA bundle; False is refused.
 
     Beside requests' own errors a call may raise NotConnected (ConnectionRevoked or RefreshLost: only the user can
     mend it), ProviderUnavailable or ProviderError (of a refresh), and StoreUnavailable.
@@ -46,7 +45,7 @@ class ApiSession(requests.Session):
         self._timeout = flow.transport.timeout
         self._root = connection.api_url.rstrip("/")
         self.trust_env = False
-        self.verify = flow.transport.ca_bundle or certifi.where()
+        self.verify = flow.transport.authorities
         self.proxies = dict.fromkeys(("http", "https"), flow.transport.proxy) if flow.transport.proxy else {}
         self.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
         self.mount("https://", self._calls)

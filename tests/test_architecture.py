@@ -20,9 +20,11 @@ CORE = {
     "urls": {"errors"},
     "provider": {"errors", "urls"},
     "flow": {"errors"},
-    "deadline": set(),
-    "failures": {"errors"},
-    "transport": {"deadline", "errors", "failures", "flow", "provider", "urls"},
+    "strict": set(),
+    "deadline": {"strict"},
+    "tls": {"errors"},
+    "failures": {"errors", "tls"},
+    "transport": {"deadline", "errors", "failures", "flow", "provider", "strict", "tls", "urls"},
     "oauth1": {"errors", "flow", "provider", "transport", "urls"},
     "oauth2": {"errors", "flow", "provider", "transport", "urls"},
     "encryption": {"errors"},
@@ -41,7 +43,7 @@ ALLOWED = {
     "assets": set(),
     "account": set(),
     "refresh": {"errors", "flow", "oauth1", "oauth2", "stores"},
-    "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "transport", "urls"},
+    "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "strict", "tls", "transport", "urls"},
     "session": {"account", "calls", "errors", "oauth1", "oauth2", "stores", "transport"},
     "endpoint": {"errors", "redaction", "stores", "urls"},
     "connections": {
@@ -59,9 +61,9 @@ ALLOWED = {
 }
 # What comes from outside and is kept to a few rooms.
 OUTSIDE = {
-    "requests": {"calls", "session", "transport"},
-    "urllib3": {"deadline", "failures", "transport"},
-    "certifi": {"session", "transport"},
+    "requests": {"calls", "session", "tls", "transport"},
+    "urllib3": {"deadline", "failures", "strict", "transport"},
+    "certifi": {"calls", "transport"},
     "redis": {"stores"},
     "sqlalchemy": {"stores"},
     "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site", "testing"},
