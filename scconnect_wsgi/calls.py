@@ -55,7 +55,11 @@ def pool(transport: Transport, verify: Any, cert: Any) -> HTTPAdapter:
         return transport.adapter_for_calls()
     key = os.getpid(), authorities, cert
     if key not in _pools or _pools[key].is_outdated:
-        _pools[key] = TLSAdapter(context_for(authorities, cert), strict.POOLS)
+        try:
+            context = context_for(authorities, cert)
+        except OSError as error:
+            raise OSError(f"verify={verify!r} or cert={cert!r} cannot be read as PEM certificates.") from error
+        _pools[key] = TLSAdapter(context, strict.POOLS)
     return _pools[key]
 
 

@@ -11,6 +11,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
@@ -136,13 +137,12 @@ class Transport:
         return adapter
 
     def _context(self) -> ssl.SSLContext:
-        try:
+        with suppress(OSError):  # it was readable when the transport was made
             return context_for(self.authorities)
-        except OSError:  # it was readable when the transport was made
-            raise ProviderUnavailable(
-                "The file of ca_bundle can no longer be read as PEM certificates. Likely causes: it was moved, or this "
-                "process runs as a user who may not read it."
-            ) from None
+        raise ProviderUnavailable(
+            "The file of ca_bundle can no longer be read as PEM certificates. Likely causes: it was moved, or this "
+            "process runs as a user who may not read it."
+        )
 
     def _read(self, response: urllib3.response.BaseHTTPResponse) -> Answer | Failure:
         status, headers = response.status, response.headers
