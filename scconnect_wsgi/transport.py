@@ -1,8 +1,9 @@
 """How a provider is reached; nothing else in the package talks to one.
 
-One pool of kept-alive connections per process, one TLS context made once (parsing a CA bundle costs
-more than everything else in a flow), one deadline over the whole call, a cap on the answer. No
-redirects, no cookies, no .netrc, and nothing from the environment: neither proxies nor a CA bundle.
+One pool of kept-alive connections per process, one TLS context made at the first use in a process
+(parsing a CA bundle costs more than everything else in a flow), one deadline over the whole call, a
+cap on the answer. No redirects, no cookies, no .netrc, and nothing from the environment: neither
+proxies nor a CA bundle.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class Transport:
 
     ``timeout`` is in seconds and holds for the whole call, however slowly the answer drips (only
     the look-up of the host's name cannot be interrupted); ``max_bytes`` caps the body of the answer;
-    ``ca_bundle`` is the path of a PEM file (None: certifi's); ``proxy`` is the URL of an HTTP proxy
-    (None: no proxy, whatever the environment says). Raises ConfigurationError for values that cannot
-    work.
+    ``ca_bundle`` is the path of a PEM file (None: certifi's), which is checked at once and read again
+    by each process at its first call; ``proxy`` is the URL of an HTTP proxy (None: no proxy, whatever
+    the environment says). Raises ConfigurationError for values that cannot work.
     """
 
     timeout: float = 10.0

@@ -12,6 +12,7 @@ import requests
 import trustme
 from helpers import CALLBACK, CLIENT, query
 from stores import connection
+from test_transport import tunnel
 from wire import answer, saying, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider, Transport
@@ -259,6 +260,18 @@ def test_threat_41_nor_is_one_of_token_requests(trailing, tls, bundle):
         for name in ("joe", "ann", "bob"):
             assert flow.refresh(AccessToken("old", refresh_token=name)).token == f"for {name}"
         assert (server.accepted, len(server.requests)) == (2, 3)
+
+
+def test_threat_41_a_proxy_may_say_more_before_it_tunnels(tls, bundle):
+    def talk(connection):
+        connection.send(EARLY_HINTS)
+        tunnel(connection)
+
+    with wire(talk) as proxy, wire(preceded_by(INTERIM["102"]), tls) as server:
+        flow = flow_at(server.url, ca_bundle=bundle, proxy=f"http://127.0.0.1:{proxy.port}")
+        with sessions_of(flow, "joe") as (joe,):
+            assert joe.get("/me").text == "OAuth token of joe"
+        assert flow.refresh(AccessToken("old", refresh_token="bob")).token == "for bob"
 
 
 def test_threat_41_an_answer_to_head_that_has_a_body_after_all(tls, bundle):
