@@ -15,15 +15,18 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import certifi
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
+from scconnect_wsgi import strict
 from scconnect_wsgi.errors import ConfigurationError, ConnectError, ConnectionRevoked, NotConnected
 from scconnect_wsgi.oauth1 import OAuth1
 from scconnect_wsgi.oauth2 import OAuth2
 from scconnect_wsgi.refresh import due, end, ending, loaded, over, refresh
 from scconnect_wsgi.stores import Connection, Store
-from scconnect_wsgi.transport import POOL_SIZE, Call, as_sent, retry_seconds
+from scconnect_wsgi.tls import TLSAdapter, context_for
+from scconnect_wsgi.transport import Call, Transport, as_sent, retry_seconds
 from scconnect_wsgi.urls import checked_url, origin
 
 Deliver = Callable[[requests.PreparedRequest], requests.Response]
@@ -34,13 +37,32 @@ SAFE = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1: they may be sent ag
 FRESH = 60  # seconds; a token this young is not refreshed unless `/me` itself refuses it
 # A 401 of OAuth 1.0a for these (OAuth Problem Reporting) says nothing against the token.
 _BLAMELESS = re.compile(r"timestamp_refused|nonce_used|signature_|consumer_key_|version_rejected|parameter_")
-_pools: dict[tuple[int, str | bool], HTTPAdapter] = {}  # by process; a parent's stay, lest its sockets be closed
+# By process and TLS files. Those of a parent process stay, or its sockets would be closed.
+_pools: dict[tuple[object, ...], TLSAdapter] = {}
 
 
-def pool(verify: str | bool) -> HTTPAdapter:
-    """The kept-alive connections of this process, shared by all sessions: they hold no cookie and no token."""
-    key = os.getpid(), verify
-    return _pools.get(key) or _pools.setdefault(key, HTTPAdapter(pool_maxsize=POOL_SIZE))
+def pool(transport: Transport, verify: Any, cert: Any) -> HTTPAdapter:
+    """Return the kept-alive connections of this process, shared by all sessions: they hold no cookie and no token.
+
+    They are the transport's, unless a site gave a call another CA bundle or a client certificate of its own. Raises
+    requests' SSLError if it asked not to verify, and OSError for files that cannot be read.
+    """
+    if not verify:
+        raise requests.exceptions.SSLError(
+            "verify=False is refused: anybody in between could read the token. Give the PEM file of a private "
+            "authority, as Transport(ca_bundle=PATH) or as verify=PATH."
+        )
+    authorities = certifi.where() if verify is True else verify
+    if authorities == transport.authorities and cert is None:
+        return transport.adapter_for_calls()
+    key = os.getpid(), authorities, cert
+    if key not in _pools or _pools[key].is_outdated:
+        try:
+            context = context_for(authorities, cert)
+        except OSError as error:
+            raise OSError(f"verify={verify!r} or cert={cert!r} cannot be read as PEM certificates.") from error
+        _pools[key] = TLSAdapter(context, strict.POOLS)
+    return _pools[key]
 
 
 def below(root: str, url: str) -> bool:
@@ -87,7 +109,8 @@ class Calls(BaseAdapter):
         A 401 of one resource is the caller's answer: many are not about the token (an unverified mail, a missing
         right). It ends a connection in two cases only: the refresh is refused, or ``/me`` with a fresh token is.
         """
-        deliver = partial(pool(verify).send, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
+        connections = pool(self._flow.transport, verify, cert)
+        deliver = partial(connections.send, stream=stream, timeout=timeout, verify=verify, cert=cert, proxies=proxies)
         if not below(self.connection.api_url, str(request.url)):
             return deliver(_checked(request))
         self._refresh_ahead()

@@ -7,7 +7,6 @@ through these classes; nothing else does.
 
 from __future__ import annotations
 
-import http.client
 import io
 import socket
 import time
@@ -16,11 +15,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
-from urllib3.util import wait_for_read
 from urllib3.util.connection import create_connection
+
+from scconnect_wsgi.strict import StrictConnection
 
 MAX_IDLE = (
     1.0  # seconds a connection may rest unused; servers hang up after 2 or more, and we stay clear of that moment
@@ -100,19 +100,9 @@ class _TimedSocket:
         self._sock.sendall(data)
 
 
-class _StrictResponse(http.client.HTTPResponse):
-    """Refuses a damaged header: urllib3 would write what it could not read to the log, a token perhaps."""
-
-    def begin(self) -> None:
-        super().begin()
-        if self.msg.defects or self.msg.get_payload():
-            raise http.client.HTTPException("the answer's header cannot be read")
-
-
-class _Timed(HTTPConnection):
+class _Timed(StrictConnection):
     """What our two kinds of connection add to urllib3's."""
 
-    response_class = _StrictResponse
     _used = 0.0  # when the last request was sent, by time.monotonic()
     _parts: list[bytes] | None = None  # of the request that is being put together
     _fresh = False  # connected for this call; readable all the same, as TLS 1.3 sends session tickets unasked
@@ -153,9 +143,7 @@ class _Timed(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """Whether the connection may carry another request; the pool opens a new one where it may not."""
-        if self.sock is None or time.monotonic() - self._used >= MAX_IDLE:
-            return False
-        return not wait_for_read(self.sock, timeout=0.0)  # what can be read before we asked is the end
+        return time.monotonic() - self._used < MAX_IDLE and super().is_connected
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send head and body in one piece: one TLS record and one packet in place of two."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import urllib3
 
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
+from scconnect_wsgi.tls import PATCHED_LATE
 
 Failure = ProviderError | ProviderUnavailable
 
@@ -16,6 +17,8 @@ Failure = ProviderError | ProviderUnavailable
 def explain(error: BaseException, host: str | None) -> Failure:
     """A sentence for what went wrong, from the kinds of the errors alone: their texts may hold secrets."""
     causes = list(_causes(error))
+    if any(isinstance(cause, RecursionError) for cause in causes):
+        return ProviderUnavailable(f"{host} could not be asked. {PATCHED_LATE}")
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return ProviderUnavailable(
             f"The certificate of {host} was not accepted. Likely causes: another host answered, this machine's clock "

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import certifi
 import requests
 from requests.cookies import RequestsCookieJar
 
@@ -33,7 +32,7 @@ class ApiSession(requests.Session):
     ``/me`` does not put down to the resource; then a GET, HEAD or OPTIONS is sent again, and another request only
     with ``resend``. Any other 401 is returned like every answer. A GET waits where the API says Retry-After, in all
     at most ``patience`` seconds. Nothing is taken from the environment, no cookie is kept, and a call without
-    ``timeout`` has that of the flow's transport.
+    ``timeout`` has that of the flow's transport. ``verify`` may be the path of another CA bundle; False is refused.
 
     Beside requests' own errors a call may raise NotConnected (ConnectionRevoked or RefreshLost: only the user can
     mend it), ProviderUnavailable or ProviderError (of a refresh), and StoreUnavailable.
@@ -47,7 +46,7 @@ class ApiSession(requests.Session):
         self._timeout = flow.transport.timeout
         self._root = connection.api_url.rstrip("/")
         self.trust_env = False
-        self.verify = flow.transport.ca_bundle or certifi.where()
+        self.verify = flow.transport.authorities
         self.proxies = dict.fromkeys(("http", "https"), flow.transport.proxy) if flow.transport.proxy else {}
         self.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
         self.mount("https://", self._calls)

@@ -1,8 +1,9 @@
 """How a provider is reached; nothing else in the package talks to one.
 
-One pool of kept-alive connections per process, one TLS context made once (parsing a CA bundle costs
-more than everything else in a flow), one deadline over the whole call, a cap on the answer. No
-redirects, no cookies, no .netrc, and nothing from the environment: neither proxies nor a CA bundle.
+One pool of kept-alive connections per process, one TLS context made at the first use in a process
+(parsing a CA bundle costs more than everything else in a flow), one deadline over the whole call, a
+cap on the answer. No redirects, no cookies, no .netrc, and nothing from the environment: neither
+proxies nor a CA bundle.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
@@ -22,12 +24,13 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from scconnect_wsgi.deadline import POOLS, Progress, one_call
+from scconnect_wsgi import deadline, strict
+from scconnect_wsgi.deadline import Progress, one_call
 from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable, RateLimited
 from scconnect_wsgi.failures import Failure, explain
+from scconnect_wsgi.tls import TLSAdapter, check_bundle, context_for
 
 ATTEMPTS = 3  # times a call is built anew, as long as not one byte of it has left
-POOL_SIZE = 32  # kept-alive connections per host; more threads than that open one for the call
 MAX_RETRY_AFTER = 86_400  # seconds; what asks for more than a day is not meant for a user who waits
 DEFAULT_HEADERS = {"User-Agent": "scconnect-wsgi", "Accept-Encoding": "identity"}
 
@@ -56,16 +59,15 @@ class Transport:
 
     ``timeout`` is in seconds and holds for the whole call, however slowly the answer drips (only
     the look-up of the host's name cannot be interrupted); ``max_bytes`` caps the body of the answer;
-    ``ca_bundle`` is the path of a PEM file (None: certifi's); ``proxy`` is the URL of an HTTP proxy
-    (None: no proxy, whatever the environment says). Raises ConfigurationError for values that cannot
-    work.
+    ``ca_bundle`` is the path of a PEM file (None: certifi's), which is checked at once and read again
+    by each process at its first call; ``proxy`` is the URL of an HTTP proxy (None: no proxy, whatever
+    the environment says). Raises ConfigurationError for values that cannot work.
     """
 
     timeout: float = 10.0
     max_bytes: int = 65_536
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
-    _tls: ssl.SSLContext = field(init=False, repr=False, compare=False)
     _adapters: dict[int, _Adapter] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +77,13 @@ class Transport:
             raise ConfigurationError("max_bytes must be a whole number of at least 1.")
         if self.proxy is not None:
             _check_proxy(self.proxy)
-        object.__setattr__(self, "_tls", _tls_context(self.ca_bundle))
+        if self.ca_bundle is not None:
+            check_bundle(self.ca_bundle)
+
+    @property
+    def authorities(self) -> str:
+        """The path of the PEM file of the authorities that are trusted."""
+        return self.ca_bundle or certifi.where()
 
     def send(self, build: Callable[[], Call]) -> Answer:
         """Send what ``build`` makes and return the answer.
@@ -107,20 +115,36 @@ class Transport:
             finally:
                 response.close()
                 response.release_conn()
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
             return explain(error, urlsplit(call.url).hostname)
 
     def _proxies(self) -> dict[str, str] | None:
         return {"http": self.proxy, "https": self.proxy} if self.proxy else None
 
+    def adapter_for_calls(self) -> HTTPAdapter:
+        """This process's connections for calls of an API, with the TLS context of the token requests."""
+        return self._adapter().for_calls
+
     def _adapter(self) -> _Adapter:
-        """This process's pool: after a fork the child makes its own and lets go of its parent's."""
+        """This process's pool: after a fork the child makes its own and lets go of its parent's.
+
+        It is made at the first use, and anew after gevent or eventlet has patched ssl.
+        """
         pid = os.getpid()
         adapter = self._adapters.get(pid)
-        if adapter is None:
+        if adapter is None or adapter.is_outdated:
             self._adapters.clear()
-            adapter = self._adapters.setdefault(pid, _Adapter(self._tls))  # no lock: a fork could copy it locked
+            made = _Adapter(self._context())
+            adapter = self._adapters.setdefault(pid, made)  # no lock: a fork could copy it locked
         return adapter
+
+    def _context(self) -> ssl.SSLContext:
+        with suppress(OSError):  # it was readable when the transport was made
+            return context_for(self.authorities)
+        raise ProviderUnavailable(
+            "The file of ca_bundle can no longer be read as PEM certificates. Likely causes: it was moved, or this "
+            "process runs as a user who may not read it."
+        )
 
     def _read(self, response: urllib3.response.BaseHTTPResponse) -> Answer | Failure:
         status, headers = response.status, response.headers
@@ -154,25 +178,12 @@ def shared_transport() -> Transport:
     return Transport()
 
 
-class _Adapter(HTTPAdapter):
-    """requests' adapter with our connections and our TLS context.
+class _Adapter(TLSAdapter):
+    """The connections of token requests, each call within its deadline; ``for_calls`` has those of API calls."""
 
-    A context alone changes nothing: requests also hands urllib3 the path of a CA bundle, which is
-    then parsed again for each connection. The three overrides below keep that path away.
-    """
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
-        super().__init__(pool_maxsize=POOL_SIZE)
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, proxy_ssl_context=self._tls, **kwargs)
-        manager.pool_classes_by_scheme = POOLS
-        return manager
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context, deadline.POOLS)
+        self.for_calls = TLSAdapter(context, strict.POOLS)
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         """The pool for a request, without requests' search for a proxy where there is none."""
@@ -184,13 +195,6 @@ class _Adapter(HTTPAdapter):
     def request_url(self, request: Any, proxies: Any) -> str:
         """What stands in the request line; with a proxy, that may be the whole URL."""
         return str(super().request_url(request, proxies) if proxies else request.path_url)
-
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        parts = urlsplit(request.url)
-        return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}, {}
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Nothing to set: the context verifies the certificate and the host name."""
 
     def build_response(self, req: Any, resp: Any) -> Any:
         """urllib3's answer as it is: cookies, encodings and redirects, which requests would look for, are not taken."""
@@ -220,13 +224,6 @@ def _check_proxy(proxy: object) -> None:
         usable = False
     if not usable:
         raise ConfigurationError("proxy must be a URL: http://host:port.")
-
-
-def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_bundle or certifi.where())
-    except OSError:  # ssl.SSLError is one
-        raise ConfigurationError("ca_bundle cannot be read as a file of PEM certificates.") from None
 
 
 def retry_seconds(retry_after: str) -> int | None:

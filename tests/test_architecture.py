@@ -21,9 +21,11 @@ CORE = {
     "provider": {"errors", "urls"},
     "flow": {"errors"},
     "keys": {"errors"},
-    "deadline": set(),
-    "failures": {"errors"},
-    "transport": {"deadline", "errors", "failures", "flow", "provider", "urls"},
+    "strict": set(),
+    "deadline": {"strict"},
+    "tls": {"errors"},
+    "failures": {"errors", "tls"},
+    "transport": {"deadline", "errors", "failures", "flow", "provider", "strict", "tls", "urls"},
     "oauth1": {"errors", "flow", "keys", "provider", "transport", "urls"},
     "oauth2": {"errors", "flow", "keys", "provider", "transport", "urls"},
     "encryption": {"errors", "keys"},
@@ -42,7 +44,7 @@ ALLOWED = {
     "assets": set(),
     "account": {"provider", "urls"},
     "refresh": {"errors", "flow", "oauth1", "oauth2", "stores"},
-    "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "transport", "urls"},
+    "calls": {"errors", "oauth1", "oauth2", "refresh", "stores", "strict", "tls", "transport", "urls"},
     "session": {"account", "calls", "errors", "oauth1", "oauth2", "stores", "transport"},
     "endpoint": {"errors", "redaction", "stores", "urls"},
     "connections": {
@@ -60,9 +62,9 @@ ALLOWED = {
 }
 # What comes from outside and is kept to a few rooms.
 OUTSIDE = {
-    "requests": {"calls", "session", "transport"},
-    "urllib3": {"deadline", "failures", "transport"},
-    "certifi": {"session", "transport"},
+    "requests": {"calls", "session", "tls", "transport"},
+    "urllib3": {"deadline", "failures", "strict", "transport"},
+    "certifi": {"calls", "transport"},
     "redis": {"stores"},
     "sqlalchemy": {"stores"},
     "webob": {"connections", "demo", "endpoint", "middleware", "sandbox", "site", "testing"},

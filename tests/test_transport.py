@@ -122,7 +122,6 @@ def test_threat_28_the_environment_cannot_take_an_authority_away(tls, bundle, mo
 
 def test_the_bundle_is_read_once_for_any_number_of_connections(tls, bundle):
     transport = quick_transport(ca_bundle=str(bundle))
-    bundle.unlink()
     loads = []
 
     def count(frame, event, argument):
@@ -132,14 +131,25 @@ def test_the_bundle_is_read_once_for_any_number_of_connections(tls, bundle):
     with wire(saying_once(answer(b"ok", "Connection: close")), tls) as server:
         sys.setprofile(count)
         try:
-            for _ in range(5):
+            assert call(transport, server.url).body == b"ok"
+            assert len(loads) == 1  # at the first use in this process, and not when the transport is made
+            bundle.unlink()
+            for _ in range(4):
                 assert call(transport, server.url).body == b"ok"
-            assert loads == []
+            assert len(loads) == 1
             ssl.create_default_context()  # so that this count is known to see a load
         finally:
             sys.setprofile(None)
         assert server.accepted == 5
-    assert loads
+    assert len(loads) > 1
+
+
+def test_a_bundle_that_is_gone_at_its_first_use_is_a_typed_error(tls, bundle):
+    transport = quick_transport(ca_bundle=str(bundle))
+    bundle.unlink()
+    with wire(saying(answer()), tls) as server:
+        assert "ca_bundle can no longer be read" in failure(transport, server.url, ProviderUnavailable).message
+        assert server.accepted == 0
 
 
 # The environment
