@@ -1,7 +1,7 @@
 """The pytest plugin of scconnect-wsgi: one fixture, which costs nothing where it is not used.
 
-It is a module beside the package because pytest imports plugins at its start, and a module of the package would
-bring the whole package along.
+It is a module beside the package because pytest imports plugins at its start, and a module of the
+package would bring the whole package along.
 """
 
 from __future__ import annotations

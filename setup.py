@@ -14,7 +14,10 @@ EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH") or time.time())
 
 
 class ReproducibleSdist(sdist):
-    """The same bytes from the same sources, as wheels have been for long: no owner, no umask, no time but EPOCH."""
+    """The same bytes from the same sources, as wheels have been for long:
+
+    no owner, no umask, no time but EPOCH.
+    """
 
     def make_archive(self, base_name, format, root_dir=None, base_dir=None, owner=None, group=None):
         name = f"{base_name}.tar.gz"
@@ -40,7 +43,9 @@ setup(
     name="scconnect-wsgi",
     version="1.0.0",
     description='Wrap any WSGI application and it has a working "Connect with SoundCloud" button.',
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8")
+    if (HERE / "README.md").exists()
+    else "",
     long_description_content_type="text/markdown",
     license_expression="MIT",
     license_files=["LICENSE"],
@@ -63,12 +68,19 @@ setup(
     python_requires=">=3.10",
     packages=[
         "scconnect_wsgi",
+        "scconnect_wsgi.assets",
+        "scconnect_wsgi.config",
+        "scconnect_wsgi.connections",
+        "scconnect_wsgi.demo",
+        "scconnect_wsgi.middleware",
+        "scconnect_wsgi.protocols",
         "scconnect_wsgi.sandbox",
         "scconnect_wsgi.stores",
-        "scconnect_wsgi.demo",
-        "scconnect_wsgi.assets",
+        "scconnect_wsgi.transport",
     ],
-    py_modules=["scconnect_wsgi_pytest"],  # outside of the package: pytest imports it at every start
+    py_modules=[
+        "scconnect_wsgi_pytest"
+    ],  # outside of the package: pytest imports it at every start
     package_dir={"scconnect_wsgi.assets": "assets"},
     package_data={
         "scconnect_wsgi": ["py.typed"],

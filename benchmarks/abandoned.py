@@ -1,4 +1,7 @@
-"""A worker in which nobody ever comes back: prints its resident memory, in MB, after each number of starts given."""
+"""A worker in which nobody ever comes back:
+
+prints its resident memory, in MB, after each number of starts given.
+"""
 
 from __future__ import annotations
 

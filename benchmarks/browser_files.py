@@ -39,7 +39,9 @@ def prepared() -> Prepared:
     for encoding in ("identity", "gzip"):
         _, full, body = answer(ours(), request(PATH, HTTP_ACCEPT_ENCODING=encoding))
         etag = dict(full)["ETag"]
-        _, short, _ = answer(ours(), request(PATH, HTTP_ACCEPT_ENCODING=encoding, HTTP_IF_NONE_MATCH=etag))
+        _, short, _ = answer(
+            ours(), request(PATH, HTTP_ACCEPT_ENCODING=encoding, HTTP_IF_NONE_MATCH=etag)
+        )
         kinds.append((etag, full, short, body))
     return Prepared(bare, kinds)
 
@@ -64,7 +66,12 @@ def known(app) -> dict:
 def rows(quick: bool) -> list[Row]:
     count, rounds = (200, 1) if quick else (5_000, 30)
     floor, mine, peer = prepared(), ours(), WhiteNoise(bare, root=str(ASSETS), prefix="sc-connect/")
-    apps = {"floor": (floor, floor), "ours": (mine, mine), "read": (mine, Read(mine)), "whitenoise": (peer, Read(peer))}
+    apps = {
+        "floor": (floor, floor),
+        "ours": (mine, mine),
+        "read": (mine, Read(mine)),
+        "whitenoise": (peer, Read(peer)),
+    }
     table = []
     for status, limit in (("200", 0.1), ("304", 1.0)):
         variants = {}

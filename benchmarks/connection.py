@@ -1,4 +1,5 @@
-"""Section 3: one whole connection (start, provider, callback, store), in CPU time of the site's process.
+"""Section 3: one whole connection (start, provider, callback, store), in CPU time of the site's
+process.
 
 The provider runs in another process and verifies everything; what the user does there is not
 counted. Cold means that no connection is left from the step before: ours is told to close it after
@@ -31,14 +32,27 @@ BUDGETS = (
     ("over plain http", "ours, http", "peer, http", 0.65, 0.85),
     ("over TLS, kept alive", "ours", "floor", 3.0, 2.0),
 )
-PEERS = {"peer": "requests-oauthlib", "peer, http": "requests-oauthlib", "floor": "http.client by hand"}
+PEERS = {
+    "peer": "requests-oauthlib",
+    "peer, http": "requests-oauthlib",
+    "floor": "http.client by hand",
+}
 
 
 def our_site(protocol: str, root: str, transport: Transport, headers: dict[str, str]) -> SCConnect:
     flow: OAuth1 | OAuth2
     if protocol == "OAuth 1.0a":
-        paths = (f"{root}/oauth/request_token", f"{root}/oauth/authorize", f"{root}/oauth/access_token")
-        flow = OAuth1(CLIENT_ID, CLIENT_SECRET, provider=OAuth1Provider(*paths, headers=headers), transport=transport)
+        paths = (
+            f"{root}/oauth/request_token",
+            f"{root}/oauth/authorize",
+            f"{root}/oauth/access_token",
+        )
+        flow = OAuth1(
+            CLIENT_ID,
+            CLIENT_SECRET,
+            provider=OAuth1Provider(*paths, headers=headers),
+            transport=transport,
+        )
     else:
         known = OAuth2Provider(f"{root}/authorize", f"{root}/oauth/token", headers=headers)
         flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=known, transport=transport)
@@ -53,7 +67,9 @@ def our_site(protocol: str, root: str, transport: Transport, headers: dict[str, 
 
 def sites(protocol: str, at: Provider) -> dict[str, Callable]:
     """Every site that is compared, each with a way of its own to the provider."""
-    peer, floor = (PeerOAuth1, FloorOAuth1) if protocol == "OAuth 1.0a" else (PeerOAuth2, FloorOAuth2)
+    peer, floor = (
+        (PeerOAuth1, FloorOAuth1) if protocol == "OAuth 1.0a" else (PeerOAuth2, FloorOAuth2)
+    )
     return {
         "ours": our_site(protocol, at.https, Transport(ca_bundle=at.ca_bundle), {}),
         "ours, cold": our_site(protocol, at.https, Transport(ca_bundle=at.ca_bundle), COLD),
@@ -68,7 +84,9 @@ def connecting(site: Callable, user: User, count: int) -> Callable[[], float]:
     """A variant: milliseconds of this process's CPU that one connection takes."""
 
     def run() -> float:
-        connect(site, user)  # a first one, not counted: the connection to the provider rested meanwhile
+        connect(
+            site, user
+        )  # a first one, not counted: the connection to the provider rested meanwhile
         return sum(connect(site, user) for _ in range(count)) / count * 1000
 
     return run
@@ -92,17 +110,23 @@ def connect(site: Callable, user: User) -> float:
 
 
 def rows(quick: bool) -> list[Row]:
-    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # requests-oauthlib needs it over plain http, also on loopback
+    os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = (
+        "1"  # requests-oauthlib needs it over plain http, also on loopback
+    )
     count, rounds = (1, 1) if quick else (8, ROUNDS + 5)
     table = []
     with tempfile.TemporaryDirectory() as folder, provider(Path(folder)) as at:
         user = User(at.http)
         for column, protocol in enumerate(("OAuth 1.0a", "OAuth 2.1")):
-            variants = {name: connecting(site, user, count) for name, site in sites(protocol, at).items()}
+            variants = {
+                name: connecting(site, user, count) for name, site in sites(protocol, at).items()
+            }
             found = interleaved(variants, rounds)
             for how, mine, theirs, *budgets in BUDGETS:
                 what = f"a connection, {protocol}, {how}"
-                table.append(Row(what, found[mine], PEERS[theirs], found[theirs], budgets[column], "ms"))
+                table.append(
+                    Row(what, found[mine], PEERS[theirs], found[theirs], budgets[column], "ms")
+                )
     return table
 
 

@@ -1,7 +1,8 @@
-"""The same site with nothing but the standard library: one http.client connection, kept alive, and signing by hand.
+"""The same site with nothing but the standard library: one http.client connection, kept alive, and
+signing by hand.
 
-The floor: it keeps no deadline, survives no closed connection, serves one thread, and takes whatever
-the provider answers on trust.
+The floor: it keeps no deadline, survives no closed connection, serves one thread, and takes
+whatever the provider answers on trust.
 """
 
 from __future__ import annotations
@@ -28,18 +29,25 @@ class FloorSite:
     def __init__(self, provider: str, ca_bundle: str) -> None:
         self.provider = provider
         tls = ssl.create_default_context(cafile=ca_bundle)
-        self.connection = http.client.HTTPSConnection(urlsplit(provider).netloc, timeout=30, context=tls)
+        self.connection = http.client.HTTPSConnection(
+            urlsplit(provider).netloc, timeout=30, context=tls
+        )
         self.tokens: list = []
 
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/oauth/request_token":
             location, pending = self.start()
-            cookie = f"pending={sealed(pending)}; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=600"
+            cookie = (
+                f"pending={sealed(pending)}; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=600"
+            )
         else:
             answer = dict(parse_qsl(environ["QUERY_STRING"]))
             self.tokens[:] = [self.finish(answer, opened(environ["HTTP_COOKIE"].partition("=")[2]))]
             location, cookie = "/close.html?oauth_token_id=1", "pending=; Path=/; Max-Age=0"
-        start_response("303 See Other", [("Location", location), ("Content-Length", "0"), ("Set-Cookie", cookie)])
+        start_response(
+            "303 See Other",
+            [("Location", location), ("Content-Length", "0"), ("Set-Cookie", cookie)],
+        )
         return [b""]
 
     def post(self, path: str, body: str, headers: dict[str, str]) -> bytes:
@@ -53,7 +61,9 @@ class FloorSite:
 class FloorOAuth1(FloorSite):
     def start(self):
         fields = self.ask("/oauth/request_token", "", {"oauth_callback": CALLBACK})
-        return f"{self.provider}/oauth/authorize?" + urlencode({"oauth_token": fields["oauth_token"]}), fields
+        return f"{self.provider}/oauth/authorize?" + urlencode(
+            {"oauth_token": fields["oauth_token"]}
+        ), fields
 
     def finish(self, answer, pending):
         assert answer["oauth_token"] == pending["oauth_token"]
@@ -74,7 +84,9 @@ class FloorOAuth1(FloorSite):
         key = f"{CLIENT_SECRET}&{secret}"
         digest = hmac.digest(key.encode(), base.encode(), "sha1")
         fields["oauth_signature"] = base64.b64encode(digest).decode()
-        header = "OAuth " + ", ".join(f'{name}="{quote(value, safe="~")}"' for name, value in fields.items())
+        header = "OAuth " + ", ".join(
+            f'{name}="{quote(value, safe="~")}"' for name, value in fields.items()
+        )
         return dict(parse_qsl(self.post(path, "", {"Authorization": header}).decode()))
 
 
@@ -89,7 +101,10 @@ class FloorOAuth2(FloorSite):
             "code_challenge_method": "S256",
             "state": state,
         }
-        return f"{self.provider}/authorize?{urlencode(query)}", {"state": state, "verifier": verifier}
+        return f"{self.provider}/authorize?{urlencode(query)}", {
+            "state": state,
+            "verifier": verifier,
+        }
 
     def finish(self, answer, pending):
         assert answer["state"] == pending["state"]

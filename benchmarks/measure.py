@@ -21,7 +21,10 @@ HEADINGS = ("what", "ours", "compared with", "peer", "ratio", "budget", "met")
 
 @dataclass(frozen=True)
 class Row:
-    """One budget: ``ours`` over ``theirs`` is at most ``budget``, or at least, where more is better."""
+    """One budget:
+
+    ``ours`` over ``theirs`` is at most ``budget``, or at least, where more is better.
+    """
 
     what: str
     ours: float
@@ -41,9 +44,19 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         bound = "at least" if self.at_least else "at most"
-        ours, theirs = (f"{value:,.{_digits(value)}f} {self.unit}" for value in (self.ours, self.theirs))
+        ours, theirs = (
+            f"{value:,.{_digits(value)}f} {self.unit}" for value in (self.ours, self.theirs)
+        )
         verdict = "yes" if self.met else "NO"
-        return self.what, ours, self.peer, theirs, f"{self.ratio:.3g}x", f"{bound} {self.budget:g}x", verdict
+        return (
+            self.what,
+            ours,
+            self.peer,
+            theirs,
+            f"{self.ratio:.3g}x",
+            f"{bound} {self.budget:g}x",
+            verdict,
+        )
 
 
 def _digits(value: float) -> int:
@@ -51,7 +64,9 @@ def _digits(value: float) -> int:
 
 
 def interleaved(variants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The smallest value that each variant gave, over rounds in which all take turns, each time in another order."""
+    """The smallest value that each variant gave, over rounds in which all take turns, each time in
+    another order.
+    """
     best = dict.fromkeys(variants, float("inf"))
     order = list(variants)
     for _ in range(rounds):
@@ -88,16 +103,28 @@ def table(rows: Iterable[Row]) -> str:
     lines = [HEADINGS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     text = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
     ]
     text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(text)
 
 
 def main(*benchmarks: Callable[[bool], list[Row]]) -> None:
-    """Run benchmarks and print one table. The exit status is 1 where a budget is missed, and never with --quick."""
-    parser = argparse.ArgumentParser(description=(sys.modules["__main__"].__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one round: shows that everything runs, measures nothing")
+    """Run benchmarks and print one table.
+
+    The exit status is 1 where a budget is missed, and never with --quick.
+    """
+    parser = argparse.ArgumentParser(
+        description=(sys.modules["__main__"].__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round: shows that everything runs, measures nothing",
+    )
     quick = parser.parse_args().quick
     rows: list[Row] = []
     for benchmark in benchmarks:
@@ -106,5 +133,8 @@ def main(*benchmarks: Callable[[bool], list[Row]]) -> None:
         print(f"{benchmark.__module__}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     print(table(rows))
     missed = sum(not row.met for row in rows)
-    print(f"\n{len(rows) - missed} of {len(rows)} budgets met" + (" (one round: of no meaning)" if quick else ""))
+    print(
+        f"\n{len(rows) - missed} of {len(rows)} budgets met"
+        + (" (one round: of no meaning)" if quick else "")
+    )
     sys.exit(1 if missed and not quick else 0)

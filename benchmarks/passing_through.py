@@ -1,4 +1,7 @@
-"""Section 1: what a request costs that is not ours. Judged is the time over that of the bare application."""
+"""Section 1:
+
+what a request costs that is not ours. Judged is the time over that of the bare application.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from whitenoise import WhiteNoise
 from wsgi import bare, ours, request
 
 ASSETS = Path(__file__).parent.parent / "assets"
-# Before and after /sc-connect/ in the alphabet: ours compares once for the one, twice for the other.
+# Before and after /sc-connect/ in the alphabet: ours compares once for the one, twice for the
+# other.
 PATHS = ("/account", "/users")
 
 
@@ -28,7 +32,9 @@ class LookUp:
 
 def rows(quick: bool) -> list[Row]:
     count, rounds = (1_000, 1) if quick else (20_000, 60)
-    routes = dict.fromkeys(("/oauth/request_token", "/oauth/access_token", "/sc-connect/close.html"), bare)
+    routes = dict.fromkeys(
+        ("/oauth/request_token", "/oauth/access_token", "/sc-connect/close.html"), bare
+    )
     apps = {
         "bare": bare,
         "ours": ours(),
@@ -38,7 +44,9 @@ def rows(quick: bool) -> list[Row]:
     table = []
     for path in PATHS:
         environ = request(path)
-        found = interleaved({name: nanoseconds(app, environ, count) for name, app in apps.items()}, rounds)
+        found = interleaved(
+            {name: nanoseconds(app, environ, count) for name, app in apps.items()}, rounds
+        )
         over = {name: time - found["bare"] for name, time in found.items()}
         what = f"passing `{path}` through"
         table.append(Row(what, over["ours"], "a class with `dict.get`", over["class"], 1.15, "ns"))

@@ -1,8 +1,9 @@
-"""The same site as its author writes it with requests-oauthlib: a session object per step, as its documentation shows.
+"""The same site as its author writes it with requests-oauthlib: a session object per step, as its
+documentation shows.
 
-Between the steps it keeps what it must in a signed cookie, the cheapest session there is. PKCE is made
-with two lines of the standard library: requests-oauthlib's own would take longer, and cannot be
-carried from one request to the next.
+Between the steps it keeps what it must in a signed cookie, the cheapest session there is. PKCE is
+made with two lines of the standard library: requests-oauthlib's own would take longer, and cannot
+be carried from one request to the next.
 """
 
 from __future__ import annotations
@@ -39,14 +40,19 @@ class PeerSite:
             self.tokens[:] = [self.finish(environ, answer, self.cookies.loads(held, max_age=600))]
             location = "/close.html?" + urlencode({"oauth_token_id": "1"})
             cookie = "pending=; Path=/; Max-Age=0"
-        start_response("303 See Other", [("Location", location), ("Content-Length", "0"), ("Set-Cookie", cookie)])
+        start_response(
+            "303 See Other",
+            [("Location", location), ("Content-Length", "0"), ("Set-Cookie", cookie)],
+        )
         return [b""]
 
 
 class PeerOAuth1(PeerSite):
     def start(self):
         session = OAuth1Session(CLIENT_ID, client_secret=CLIENT_SECRET, callback_uri=CALLBACK)
-        fetched = session.fetch_request_token(f"{self.provider}/oauth/request_token", verify=self.verify)
+        fetched = session.fetch_request_token(
+            f"{self.provider}/oauth/request_token", verify=self.verify
+        )
         return session.authorization_url(f"{self.provider}/oauth/authorize"), fetched
 
     def finish(self, environ, answer, pending):
@@ -64,7 +70,11 @@ class PeerOAuth1(PeerSite):
 class PeerOAuth2(PeerSite):
     def start(self):
         verifier = secrets.token_urlsafe(32)
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        challenge = (
+            base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
+            .rstrip(b"=")
+            .decode()
+        )
         session = OAuth2Session(CLIENT_ID, redirect_uri=CALLBACK)
         pkce = {"code_challenge": challenge, "code_challenge_method": "S256"}
         url, state = session.authorization_url(f"{self.provider}/authorize", **pkce)

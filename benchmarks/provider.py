@@ -1,4 +1,5 @@
-"""The provider, in a process of its own: the sandbox, which verifies what it is sent, over http and over TLS.
+"""The provider, in a process of its own: the sandbox, which verifies what it is sent, over http and
+over TLS.
 
 `python provider.py CERTIFICATE KEY` prints its two addresses and ends when its standard input does.
 """
@@ -52,9 +53,13 @@ def provider(folder: Path) -> Iterator[Provider]:
     # The whole bundle, as on any site: reading it is what most of the peers' time goes into.
     bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
     command = [sys.executable, __file__, str(chain), str(key)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
-            yield Provider(process.stdout.readline().strip(), process.stdout.readline().strip(), str(bundle))
+            yield Provider(
+                process.stdout.readline().strip(), process.stdout.readline().strip(), str(bundle)
+            )
         finally:
             process.stdin.close()
 

@@ -1,4 +1,7 @@
-"""Every budget of the performance in one table; a few minutes. --quick only shows that all of it runs."""
+"""Every budget of the performance in one table;
+
+a few minutes. --quick only shows that all of it runs.
+"""
 
 from __future__ import annotations
 

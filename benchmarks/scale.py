@@ -1,9 +1,10 @@
-"""Section 5: whole connections under gunicorn with one and with two workers, and flows that nobody finishes.
+"""Section 5: whole connections under gunicorn with one and with two workers, and flows that nobody
+finishes.
 
 Workers, provider and users share the cores of one machine, so that computing alone could not show
 what a second worker is worth. The provider therefore takes LATENCY to give a token, as one across a
-network does: a worker (of gunicorn's sync class) waits most of its time, and two must do twice as much
-as one, unless something that they share makes one wait for the other.
+network does: a worker (of gunicorn's sync class) waits most of its time, and two must do twice as
+much as one, unless something that they share makes one wait for the other.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ def gunicorn(workers: int, provider_url: str, folder: str) -> Iterator[str]:
     """A site with so many workers: host and port, once all of them answer."""
     with socket.create_server((HOST, 0), backlog=128) as listener:
         os.set_inheritable(listener.fileno(), True)
-        command = [sys.executable, "-m", "gunicorn", "--workers", str(workers), "--bind", f"fd://{listener.fileno()}"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--workers",
+            str(workers),
+            "--bind",
+            f"fd://{listener.fileno()}",
+        ]
         command += [
             "--worker-tmp-dir",
             folder,
@@ -105,10 +114,14 @@ def throughput(quick: bool) -> Row:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         at = stack.enter_context(provider(Path(folder))).http
         slow = f"{at}/misbehave/slow={LATENCY}"
-        sites = {workers: stack.enter_context(gunicorn(workers, slow, folder)) for workers in (1, 2)}
+        sites = {
+            workers: stack.enter_context(gunicorn(workers, slow, folder)) for workers in (1, 2)
+        }
         variants = {str(workers): milliseconds(site, at, count) for workers, site in sites.items()}
         found = interleaved(variants, rounds)
-    what = f"connections a second, two gunicorn workers, a provider that takes {LATENCY * 1000:.0f} ms"
+    what = (
+        f"connections a second, two gunicorn workers, a provider that takes {LATENCY * 1000:.0f} ms"
+    )
     return Row(what, 1000 / found["2"], "one worker", 1000 / found["1"], 1.9, "/s", at_least=True)
 
 
@@ -117,7 +130,14 @@ def memory(quick: bool) -> Row:
     command = [sys.executable, Path(__file__).parent / "abandoned.py", *counts]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     few, many = map(float, run.stdout.split())
-    return Row(f"memory after {int(counts[1]):,} abandoned flows", many, f"after {int(counts[0]):,}", few, 1.01, "MB")
+    return Row(
+        f"memory after {int(counts[1]):,} abandoned flows",
+        many,
+        f"after {int(counts[0]):,}",
+        few,
+        1.01,
+        "MB",
+    )
 
 
 def rows(quick: bool) -> list[Row]:

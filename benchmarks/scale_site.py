@@ -8,5 +8,9 @@ from wsgi import KEY, bare
 from scconnect_wsgi import OAuth2, OAuth2Provider, SCConnect
 
 root = os.environ["BENCHMARK_PROVIDER"]
-flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=OAuth2Provider(f"{root}/authorize", f"{root}/oauth/token"))
-application = SCConnect(bare, flow, secret_key=KEY, store_token=lambda token, request: {"oauth_token_id": 1})
+flow = OAuth2(
+    CLIENT_ID, CLIENT_SECRET, provider=OAuth2Provider(f"{root}/authorize", f"{root}/oauth/token")
+)
+application = SCConnect(
+    bare, flow, secret_key=KEY, store_token=lambda token, request: {"oauth_token_id": 1}
+)

@@ -1,7 +1,8 @@
-"""Section 4: what `import scconnect_wsgi` costs, against importing the four packages it needs anyway.
+"""Section 4: what `import scconnect_wsgi` costs, against importing the four packages it needs
+anyway.
 
-Each import happens in a Python of its own; time is that process's CPU time around the import, memory
-is what the import added.
+Each import happens in a Python of its own; time is that process's CPU time around the import,
+memory is what the import added.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ print(*(name for name in {left_out} if f"scconnect_wsgi.{{name}}" in sys.modules
 
 def imported(modules: str) -> tuple[float, float, list[str]]:
     """Milliseconds, MB, and the parts of ours that came along though nobody asked for them."""
-    # -I: the installed package, not the folder this was started in; and .pyc files, whatever the environment says
+    # -I: the installed package, not the folder this was started in; and .pyc files, whatever the
+    # environment says
     script = SCRIPT.format(modules=modules, left_out=LEFT_OUT)
-    run = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     cost, along = run.stdout.splitlines()
     time, memory = map(float, cost.split())
     return time, memory, along.split()
@@ -43,7 +47,9 @@ def costs(modules: str, column: int) -> Callable[[], float]:
 
 
 def rows(quick: bool) -> list[Row]:
-    along = imported("scconnect_wsgi")[2]  # the first run may also write .pyc files; it is not counted
+    along = imported("scconnect_wsgi")[
+        2
+    ]  # the first run may also write .pyc files; it is not counted
     imported(NEEDED)
     if along:
         sys.exit(f"`import scconnect_wsgi` imports its {', '.join(along)} too")
@@ -53,7 +59,11 @@ def rows(quick: bool) -> list[Row]:
         variants = {"ours": costs("scconnect_wsgi", column), "needed": costs(NEEDED, column)}
         found = interleaved(variants, rounds)
         name = "its four dependencies"
-        table.append(Row(f"importing scconnect_wsgi, {what}", found["ours"], name, found["needed"], 1.1, unit))
+        table.append(
+            Row(
+                f"importing scconnect_wsgi, {what}", found["ours"], name, found["needed"], 1.1, unit
+            )
+        )
     return table
 
 

@@ -21,7 +21,10 @@ class User:
         self._allow: dict[str, str] = {}
 
     def allow(self, authorize_url: str) -> str:
-        """Press Allow on the provider's page: the address that the provider sends the browser back to."""
+        """Press Allow on the provider's page:
+
+        the address that the provider sends the browser back to.
+        """
         parts = urlsplit(authorize_url)
         target = f"{parts.path}?{parts.query}"
         if not self._allow:
@@ -30,7 +33,9 @@ class User:
         assert location, page
         return location
 
-    def _send(self, method: str, target: str, fields: dict[str, str] | None = None) -> tuple[str, str]:
+    def _send(
+        self, method: str, target: str, fields: dict[str, str] | None = None
+    ) -> tuple[str, str]:
         headers = {"Cookie": self._cookie, "Content-Type": FORM}
         self._connection.request(method, target, urlencode(fields or {}), headers)
         answer = self._connection.getresponse()

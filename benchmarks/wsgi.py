@@ -1,4 +1,7 @@
-"""The pieces of WSGI that the benchmarks have in common: a bare application, a request, an answer that is read."""
+"""The pieces of WSGI that the benchmarks have in common:
+
+a bare application, a request, an answer that is read.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,13 @@ from collections.abc import Callable, Iterable
 from scconnect_wsgi import OAuth2, SCConnect
 
 KEY = "a secret key that is long enough for a benchmark"
-ROOT = "https://127.0.0.1"  # where the sites say they live: the sandbox sends users to this machine only
-CLICK = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "navigate", "HTTP_SEC_FETCH_DEST": "document"}
+# Where the sites say they live: the sandbox sends users to this machine only
+ROOT = "https://127.0.0.1"
+CLICK = {
+    "HTTP_SEC_FETCH_SITE": "same-origin",
+    "HTTP_SEC_FETCH_MODE": "navigate",
+    "HTTP_SEC_FETCH_DEST": "document",
+}
 
 
 def bare(environ: dict, start_response: Callable) -> Iterable[bytes]:
@@ -21,7 +29,9 @@ def bare(environ: dict, start_response: Callable) -> Iterable[bytes]:
 def ours() -> SCConnect:
     """Our middleware around it, as the README has it."""
     flow = OAuth2("client", "secret")
-    return SCConnect(bare, flow, secret_key=KEY, store_token=lambda token, request: None, base_url=ROOT)
+    return SCConnect(
+        bare, flow, secret_key=KEY, store_token=lambda token, request: None, base_url=ROOT
+    )
 
 
 def request(path: str, query: str = "", **headers: str) -> dict:

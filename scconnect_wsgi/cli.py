@@ -22,7 +22,10 @@ LOGINS = "joe (password joe) or ann (password ann)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0 if all went well, 1 if not; 2 is for a mistyped command."""
+    """Run a command.
+
+    Returns the exit code: 0 if all went well, 1 if not; 2 is for a mistyped command.
+    """
     chosen = _parser().parse_args(arguments)
     try:
         return int(chosen.run(chosen))
@@ -32,19 +35,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scconnect", description='"Connect with SoundCloud" for WSGI applications.')
+    parser = argparse.ArgumentParser(
+        prog="scconnect", description='"Connect with SoundCloud" for WSGI applications.'
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="the whole thing on this machine, no account needed")
-    demo.add_argument("--port", type=_port, default=8000, help="of the demo site; 0 takes a free one (default: 8000)")
-    demo.add_argument("--protocol", choices=("oauth2", "oauth1"), help="show one (default: both side by side)")
+    demo.add_argument(
+        "--port",
+        type=_port,
+        default=8000,
+        help="of the demo site; 0 takes a free one (default: 8000)",
+    )
+    demo.add_argument(
+        "--protocol", choices=("oauth2", "oauth1"), help="show one (default: both side by side)"
+    )
     demo.set_defaults(run=_demo)
 
     sandbox = commands.add_parser("sandbox", help="the local SoundCloud alone, for your own tests")
-    sandbox.add_argument("--port", type=_port, default=8001, help="0 takes a free one (default: 8001)")
+    sandbox.add_argument(
+        "--port", type=_port, default=8001, help="0 takes a free one (default: 8001)"
+    )
     sandbox.set_defaults(run=_sandbox)
 
-    check = commands.add_parser("check", help="say what is wrong with the SCCONNECT_* environment variables")
+    check = commands.add_parser(
+        "check", help="say what is wrong with the SCCONNECT_* environment variables"
+    )
     check.set_defaults(run=lambda chosen: _check(os.environ))
 
     secret = commands.add_parser("secret", help="print a new secret key")
@@ -121,7 +137,7 @@ def _secret(chosen: argparse.Namespace) -> int:
 
 
 def _check(environ: Mapping[str, str]) -> int:
-    from scconnect_wsgi.config import from_environ
+    from scconnect_wsgi.config.settings import from_environ
 
     # A site that reads these variables in code of its own names its store_token there.
     settings = from_environ({"SCCONNECT_STORE_TOKEN": "HAND_OVER", **environ}, "base_url")
@@ -135,12 +151,15 @@ def _check(environ: Mapping[str, str]) -> int:
     callback = site["base_url"] + site.get("access_token_path", CALLBACK_PATH)
     print(f"Register this callback URL with the provider, to the byte: {callback}")
     if oauth1 and "request_token_url" not in settings.rooms["provider"]:
-        print("SoundCloud itself has retired OAuth 1.0a: give OAuth1 the OAuth1Provider you connect to.")
+        print(
+            "SoundCloud itself has retired OAuth 1.0a: give OAuth1 the OAuth1Provider you connect to."
+        )
     return 0
 
 
 def _stopped_by_signals() -> Callable[[], object]:
-    """A call that returns once Ctrl-C or SIGTERM came: the servers are then stopped in order, without a traceback.
+    """A call that returns once Ctrl-C or SIGTERM came: the servers are then stopped in order,
+    without a traceback.
 
     A pipe, no threading.Event: its lock may be held by the very thread that the signal interrupts.
     """

@@ -22,7 +22,9 @@ from collections.abc import Sequence
 from scconnect_wsgi.errors import ConfigurationError, KeyRemoved, Undecipherable
 from scconnect_wsgi.keys import checked_keys
 
-VERSION = b"\x01"  # neither JSON nor zlib begins with it: what is not encrypted can be told from what is
+VERSION = (
+    b"\x01"  # neither JSON nor zlib begins with it: what is not encrypted can be told from what is
+)
 ID_BYTES = 8
 NONCE_BYTES = 12  # NIST SP 800-38D section 8.2: random ones are good for 2**32 messages a key
 TAG_BYTES = 16
@@ -33,13 +35,16 @@ _HEAD = len(VERSION) + ID_BYTES
 class Encryption:
     """The keys that encrypt: one, or several from oldest to newest.
 
-    The newest encrypts, all decrypt: to rotate, append a new key, and take the oldest away once what it
-    encrypted was written anew. ``accept_unencrypted`` lets stores read what they stored before encryption was
-    switched on; what they write is encrypted. Raises ConfigurationError for a key that can be found by trying, once
-    the database is stolen (``scconnect secret`` makes a good one), and where the package cryptography is not installed.
+    The newest encrypts, all decrypt: to rotate, append a new key, and take the oldest away once
+    what it encrypted was written anew. ``accept_unencrypted`` lets stores read what they stored
+    before encryption was switched on; what they write is encrypted. Raises ConfigurationError for a
+    key that can be found by trying, once the database is stolen (``scconnect secret`` makes a good
+    one), and where the package cryptography is not installed.
     """
 
-    def __init__(self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False) -> None:
+    def __init__(
+        self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False
+    ) -> None:
         self.accept_unencrypted = accept_unencrypted
         self._keys = checked_keys(keys, "An encryption key")
         self.sealer("check")  # that cryptography is there, now and not at a click
@@ -48,7 +53,10 @@ class Encryption:
         return f"Encryption({len(self._keys)} keys)"
 
     def sealer(self, purpose: str) -> Sealer:
-        """What encrypts for one purpose; nothing that was sealed for another purpose can be opened with it."""
+        """What encrypts for one purpose;
+
+        nothing that was sealed for another purpose can be opened with it.
+        """
         return Sealer(self._keys, purpose)
 
 
@@ -64,7 +72,9 @@ class Sealer:
             ) from None
         self._purpose = purpose
         ids = [_derive(key, "key id", ID_BYTES) for key in keys]
-        self._ciphers = {id: AESGCM(_derive(key, purpose, KEY_BYTES)) for id, key in zip(ids, keys, strict=True)}
+        self._ciphers = {
+            id: AESGCM(_derive(key, purpose, KEY_BYTES)) for id, key in zip(ids, keys, strict=True)
+        }
         self._newest = ids[-1]
 
     def __repr__(self) -> str:
@@ -78,8 +88,8 @@ class Sealer:
     def open(self, sealed: bytes, *place: str) -> bytes:
         """What was sealed for this place.
 
-        Raises KeyRemoved where the key that sealed it is not among the keys, Undecipherable where it
-        was sealed for another place or purpose, was changed, or was never sealed.
+        Raises KeyRemoved where the key that sealed it is not among the keys, Undecipherable where
+        it was sealed for another place or purpose, was changed, or was never sealed.
         """
         from cryptography.exceptions import InvalidTag
 
@@ -112,7 +122,10 @@ def _bound(head: bytes, place: Sequence[str]) -> bytes:
 
 
 def _derive(key: bytes, purpose: str, length: int) -> bytes:
-    """A key of its own for each purpose (HKDF-SHA256, RFC 5869). No salt: the keys are random already."""
+    """A key of its own for each purpose (HKDF-SHA256, RFC 5869).
+
+    No salt: the keys are random already.
+    """
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 

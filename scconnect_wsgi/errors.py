@@ -1,7 +1,8 @@
 """What can go wrong, each kind with a code that reaches the page and a sentence for its developer.
 
 The message of an error is written by this package alone: what happened, the likely cause, what to
-do. It never holds a token, a secret, or a word that somebody else sent, so it may be logged and shown.
+do. It never holds a token, a secret, or a word that somebody else sent, so it may be logged and
+shown.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ class ConnectError(Exception):
 
     ``code`` is one of the words the page's callback knows, ``message`` a plain sentence without
     secrets, ``retry_after`` the number of seconds the provider asked to wait, where it said so.
-    ``unheard`` is true where a request reached the provider and its answer did not arrive, so that nobody here
-    knows what it did there.
+    ``unheard`` is true where a request reached the provider and its answer did not arrive, so that
+    nobody here knows what it did there.
     """
 
     code: ClassVar[str] = "provider_error"
@@ -27,7 +28,10 @@ class ConnectError(Exception):
         self.retry_after = retry_after
 
     def fields(self) -> dict[str, str]:
-        """The error as the query of close.html: ``error``, ``error_description``, ``retry_after``."""
+        """The error as the query of close.html:
+
+        ``error``, ``error_description``, ``retry_after``.
+        """
         fields = {"error": self.code, "error_description": self.message}
         if self.retry_after is not None:
             fields["retry_after"] = str(self.retry_after)
@@ -47,13 +51,18 @@ class AccessDenied(ConnectError):
 
 
 class FlowExpired(ConnectError):
-    """The browser brought no usable cookie of this flow: it never came, is too old, or another key signed it."""
+    """The browser brought no usable cookie of this flow:
+
+    it never came, is too old, or another key signed it.
+    """
 
     code = "flow_expired"
 
 
 class FlowMismatch(ConnectError):
-    """The state (OAuth 2.1) or the request token (OAuth 1.0a) that came back is not the one that left."""
+    """The state (OAuth 2.1) or the request token (OAuth 1.0a) that came back is not the one that
+    left.
+    """
 
     code = "flow_mismatch"
 
@@ -91,7 +100,9 @@ class ConnectionBusy(ProviderUnavailable):
 
 
 class InvalidGrant(ProviderError):
-    """The provider does not take this code or refresh token, or not any more (RFC 6749 section 5.2)."""
+    """The provider does not take this code or refresh token, or not any more (RFC 6749 section
+    5.2).
+    """
 
 
 class StorageFailed(ConnectError):
@@ -115,7 +126,10 @@ class StartRefused(ConnectError):
 
 
 class StoreUnavailable(StorageFailed):
-    """The store of tokens cannot be reached. Nothing has to be restarted: the next call tries again."""
+    """The store of tokens cannot be reached.
+
+    Nothing has to be restarted: the next call tries again.
+    """
 
 
 class ConnectionChanged(StorageFailed):
@@ -123,7 +137,10 @@ class ConnectionChanged(StorageFailed):
 
 
 class NotConnected(ConnectError):
-    """This user has no such connection. Base of every error that only the user can mend, with the button."""
+    """This user has no such connection.
+
+    Base of every error that only the user can mend, with the button.
+    """
 
     code = "not_connected"
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from scconnect_wsgi.errors import ConfigurationError
 
-LENGTH = 32  # characters, or bytes of a key of bytes; what token_urlsafe makes of 24 bytes, more than anyone guesses
+# Characters, or bytes of a key of bytes; what token_urlsafe makes of 24 bytes, more than anyone
+# guesses
+LENGTH = 32
 VARIETY = 8  # different ones; a random key of that length has three times as many
 NEW_KEY = "`scconnect secret` makes a good one."
 
@@ -16,11 +18,14 @@ NEW_KEY = "`scconnect secret` makes a good one."
 def checked_keys(given: object, name: str) -> list[bytes]:
     """Return one key, or several from oldest to newest, as bytes.
 
-    Each must be good: the old ones still verify. Raises a ConfigurationError that names ``name`` and shows no key.
+    Each must be good: the old ones still verify. Raises a ConfigurationError that names ``name``
+    and shows no key.
     """
     keys: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(key, (str, bytes)) for key in keys):
-        raise ConfigurationError(f"{name} must be a string or bytes, or several from oldest to newest: {NEW_KEY}")
+        raise ConfigurationError(
+            f"{name} must be a string or bytes, or several from oldest to newest: {NEW_KEY}"
+        )
     if any(len(key) < LENGTH for key in keys):
         raise ConfigurationError(f"{name} is shorter than {LENGTH} characters: {NEW_KEY}")
     if not keys or any(len(set(key)) < VARIETY for key in keys):
@@ -28,10 +33,14 @@ def checked_keys(given: object, name: str) -> list[bytes]:
     try:
         return [key.encode("utf-8") if isinstance(key, str) else key for key in keys]
     except UnicodeEncodeError:  # it quotes the key
-        raise ConfigurationError(f"{name} holds characters that UTF-8 cannot write: {NEW_KEY}") from None
+        raise ConfigurationError(
+            f"{name} holds characters that UTF-8 cannot write: {NEW_KEY}"
+        ) from None
 
 
-def refuse_credentials(keys: list[bytes], is_credential: Callable[[bytes], bool], name: str) -> None:
+def refuse_credentials(
+    keys: list[bytes], is_credential: Callable[[bytes], bool], name: str
+) -> None:
     """Raise ConfigurationError if one of ``keys`` is known to others, as ``is_credential`` says."""
     if any(is_credential(key) for key in keys):
         raise ConfigurationError(
@@ -47,4 +56,8 @@ def is_one_of(key: bytes, *credentials: object) -> bool:
 
 
 def _as_bytes(credential: object) -> bytes:
-    return credential if isinstance(credential, bytes) else str(credential).encode("utf-8", "surrogatepass")
+    return (
+        credential
+        if isinstance(credential, bytes)
+        else str(credential).encode("utf-8", "surrogatepass")
+    )

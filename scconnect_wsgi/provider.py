@@ -24,9 +24,19 @@ SIGNATURE_METHODS = ("HMAC-SHA1", "HMAC-SHA256", "RSA-SHA1", "PLAINTEXT")
 _POPUP = {"display": "popup"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _HEADER_VALUE = re.compile(r"[\t -~]*")
-_OUR_HEADERS = frozenset({"authorization", "content-length", "content-type", "host", "transfer-encoding"})
+_OUR_HEADERS = frozenset(
+    {"authorization", "content-length", "content-type", "host", "transfer-encoding"}
+)
 _OUR_OAUTH2_PARAMETERS = frozenset(
-    {"response_type", "client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method"}
+    {
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "state",
+        "scope",
+        "code_challenge",
+        "code_challenge_method",
+    }
 )
 
 
@@ -35,9 +45,9 @@ class OAuth1Provider:
     """A provider that speaks OAuth 1.0a (RFC 5849).
 
     ``signature_method`` is HMAC-SHA1, HMAC-SHA256, RSA-SHA1 or PLAINTEXT; ``realm`` goes into the
-    Authorization header; ``request_token_params`` are sent and signed with the request for a request
-    token, ``authorize_params`` are added to the page the user is sent to, ``headers`` to every
-    request. Raises ConfigurationError for values that cannot work.
+    Authorization header; ``request_token_params`` are sent and signed with the request for a
+    request token, ``authorize_params`` are added to the page the user is sent to, ``headers`` to
+    every request. Raises ConfigurationError for values that cannot work.
     """
 
     request_token_url: str
@@ -46,9 +56,15 @@ class OAuth1Provider:
     api_url: str | None = field(default=None, kw_only=True)
     signature_method: str = field(default="HMAC-SHA1", kw_only=True)
     realm: str | None = field(default=None, kw_only=True)
-    request_token_params: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False, hash=False)
-    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True, hash=False)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False, hash=False)  # may hold a key
+    request_token_params: Mapping[str, str] = field(
+        default_factory=dict, kw_only=True, repr=False, hash=False
+    )
+    authorize_params: Mapping[str, str] = field(
+        default_factory=lambda: dict(_POPUP), kw_only=True, hash=False
+    )
+    headers: Mapping[str, str] = field(
+        default_factory=dict, kw_only=True, repr=False, hash=False
+    )  # may hold a key
 
     def __post_init__(self) -> None:
         for name in ("request_token_url", "authorize_url", "access_token_url"):
@@ -56,14 +72,22 @@ class OAuth1Provider:
         if self.api_url is not None:
             checked_url(self.api_url, "api_url")
         if self.signature_method not in SIGNATURE_METHODS:
-            raise ConfigurationError(f"signature_method must be one of {', '.join(SIGNATURE_METHODS)}.")
-        if self.realm is not None and (not _HEADER_VALUE.fullmatch(self.realm) or set(self.realm) & {'"', "\\"}):
-            raise ConfigurationError("realm must be printable ASCII without quotes and backslashes.")
+            raise ConfigurationError(
+                f"signature_method must be one of {', '.join(SIGNATURE_METHODS)}."
+            )
+        if self.realm is not None and (
+            not _HEADER_VALUE.fullmatch(self.realm) or set(self.realm) & {'"', "\\"}
+        ):
+            raise ConfigurationError(
+                "realm must be printable ASCII without quotes and backslashes."
+            )
         _check_params(self.request_token_params, "request_token_params")
         _check_params(self.authorize_params, "authorize_params")
         for name in ("request_token_params", "authorize_params"):
             if any(key.startswith("oauth_") for key in getattr(self, name)):
-                raise ConfigurationError(f"{name} must not name a parameter of the protocol itself (oauth_...).")
+                raise ConfigurationError(
+                    f"{name} must not name a parameter of the protocol itself (oauth_...)."
+                )
         _check_headers(self.headers)
 
 
@@ -71,10 +95,10 @@ class OAuth1Provider:
 class OAuth2Provider:
     """A provider that speaks OAuth 2.1: authorization code with PKCE S256.
 
-    ``issuer`` makes the ``iss`` parameter of its answers obligatory (RFC 9207); ``authorize_params``
-    are added to the page the user is sent to, ``headers`` to the token request; ``token_type`` is the
-    word before the token in the Authorization header of API calls. Raises ConfigurationError for
-    values that cannot work.
+    ``issuer`` makes the ``iss`` parameter of its answers obligatory (RFC 9207);
+    ``authorize_params`` are added to the page the user is sent to, ``headers`` to the token
+    request; ``token_type`` is the word before the token in the Authorization header of API calls.
+    Raises ConfigurationError for values that cannot work.
     """
 
     authorize_url: str
@@ -82,9 +106,13 @@ class OAuth2Provider:
     api_url: str | None = field(default=None, kw_only=True)
     sign_out_url: str | None = field(default=None, kw_only=True)
     issuer: str | None = field(default=None, kw_only=True)
-    authorize_params: Mapping[str, str] = field(default_factory=lambda: dict(_POPUP), kw_only=True, hash=False)
+    authorize_params: Mapping[str, str] = field(
+        default_factory=lambda: dict(_POPUP), kw_only=True, hash=False
+    )
     token_type: str = field(default="OAuth", kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True, repr=False, hash=False)  # may hold a key
+    headers: Mapping[str, str] = field(
+        default_factory=dict, kw_only=True, repr=False, hash=False
+    )  # may hold a key
 
     def __post_init__(self) -> None:
         checked_url(self.authorize_url, "authorize_url")
@@ -112,8 +140,14 @@ def _check_params(params: Mapping[str, str], name: str) -> None:
 def _check_headers(headers: Mapping[str, str]) -> None:
     _check_params(headers, "headers")
     for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or name.lower() in _OUR_HEADERS or not _HEADER_VALUE.fullmatch(value):
-            raise ConfigurationError(f"headers: {name!r} cannot be sent, or its value holds a control character.")
+        if (
+            not _HEADER_NAME.fullmatch(name)
+            or name.lower() in _OUR_HEADERS
+            or not _HEADER_VALUE.fullmatch(value)
+        ):
+            raise ConfigurationError(
+                f"headers: {name!r} cannot be sent, or its value holds a control character."
+            )
 
 
 SOUNDCLOUD = OAuth2Provider(

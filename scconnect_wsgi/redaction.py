@@ -1,4 +1,5 @@
-"""Tracebacks of the site's own code, fit for a log: without secrets, and unable to pass for other records.
+"""Tracebacks of the site's own code, fit for a log: without secrets, and unable to pass for other
+records.
 
 A database driver that fails may print the parameters of its statement, a KeyError its key.
 """
@@ -10,13 +11,17 @@ import traceback
 from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from scconnect_wsgi.flow import AccessToken
+from scconnect_wsgi.token import AccessToken
 
-SHORTEST = 4  # characters of a secret; to blot out every "1" of a log would hide nothing and ruin it
+SHORTEST = (
+    4  # characters of a secret; to blot out every "1" of a log would hide nothing and ruin it
+)
 
 
 def safe_traceback(query: str, token: AccessToken | None = None) -> str:
-    """The exception being handled as text, without what came in ``query`` and without the token's secrets."""
+    """The exception being handled as text, without what came in ``query`` and without the token's
+    secrets.
+    """
     text = traceback.format_exc()
     secrets = {query, *(value for _, value in parse_qsl(query, errors="replace"))}
     if token is not None:
@@ -41,4 +46,10 @@ def _texts(value: object) -> Iterator[str]:
 
 def _forms(secret: str) -> set[str]:
     """A secret as it may stand in a message: plain, in a URL, in a repr, in JSON."""
-    return {secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1], json.dumps(secret)[1:-1]}
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+    }

@@ -1,17 +1,14 @@
-"""What an address must look like before anything is sent to it, and how a query is added and read."""
+"""Check addresses before anything is sent to them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from scconnect_wsgi.errors import ConfigurationError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-MAX_QUERY = 8192  # bytes; codes of some providers are JWTs of 2 KB, servers stop reading at 8 KB
 MAX_RETURN = 512  # characters; it travels in the flow's cookie, beside tokens of up to 1,500
-MAX_FIELDS = 100  # no protocol sends 20
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no space: what a URL may consist of
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -24,7 +21,9 @@ def checked_url(url: str, name: str) -> str:
     host, no user name or password, no fragment, printable ASCII.
     """
     if not isinstance(url, str) or not _PLAIN.fullmatch(url) or "\\" in url:
-        raise ConfigurationError(f"{name} must be a URL in printable ASCII, without spaces or backslashes.")
+        raise ConfigurationError(
+            f"{name} must be a URL in printable ASCII, without spaces or backslashes."
+        )
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number or too large
@@ -42,32 +41,47 @@ def checked_url(url: str, name: str) -> str:
 
 
 def checked_root(url: str, name: str) -> str:
-    """Return ``url`` (scheme, host, maybe a prefix) without a trailing slash, or raise ConfigurationError."""
+    """Return ``url`` (scheme, host, maybe a prefix) without a trailing slash, or raise
+    ConfigurationError.
+    """
     parts = urlsplit(checked_url(url, name))
     if "?" in url:
         raise ConfigurationError(f"{name} must have no query: it is https://host[:port][/prefix].")
     path = parts.path.rstrip("/")
-    if "//" in path or {".", ".."} & set(path.split("/")):  # Location begins with it, where // names a host
+    if "//" in path or {".", ".."} & set(
+        path.split("/")
+    ):  # Location begins with it, where // names a host
         raise ConfigurationError(f"{name} must have no path segment that is empty, '.' or '..'.")
     return f"{origin(parts)}{path}"
 
 
 def checked_path(path: str, name: str) -> str:
-    """Return ``path`` if it stands the same in PATH_INFO and in a URL, else raise ConfigurationError."""
+    """Return ``path`` if it stands the same in PATH_INFO and in a URL, else raise
+    ConfigurationError.
+    """
     if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise ConfigurationError(f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only.")
+        raise ConfigurationError(
+            f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only."
+        )
     return path
 
 
 def path_of_this_origin(path: str) -> str:
-    """Return ``path`` (a path with maybe a query, or nothing) encoded so that it stays on the origin it is read on.
+    """Return ``path`` (a path with maybe a query, or nothing) encoded so that it stays on the
+    origin it is read on.
 
-    Browsers read ``//host`` and ``/\\host`` as another host's address, and drop tabs and line breaks before they
-    look; here all of these but the first are percent-encoded. Raises ValueError for the first, for what does
-    not begin with a slash, for a fragment (the fields go behind it) and for more than MAX_RETURN characters.
+    Browsers read ``//host`` and ``/\\host`` as another host's address, and drop tabs and line
+    breaks before they look; here all of these but the first are percent-encoded. Raises ValueError
+    for the first, for what does not begin with a slash, for a fragment (the fields go behind it)
+    and for more than MAX_RETURN characters.
     """
     encoded = quote(path, safe="/?&=%!$'()*+,;:@~")
-    if path and (not path.startswith("/") or path.startswith("//") or "#" in path or len(encoded) > MAX_RETURN):
+    if path and (
+        not path.startswith("/")
+        or path.startswith("//")
+        or "#" in path
+        or len(encoded) > MAX_RETURN
+    ):
         raise ValueError("no path of this origin")
     return encoded
 
@@ -85,37 +99,6 @@ def origin(url: str | SplitResult) -> str:
     if not host or not parts.scheme:
         return ""
     host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}")
-
-
-def with_query(url: str, fields: Mapping[str, str]) -> str:
-    """``url`` with ``fields`` added behind whatever query it has, form-encoded in UTF-8."""
-    if not fields:
-        return url
-    separator = "" if url.endswith(("?", "&")) else "&" if "?" in url else "?"
-    return f"{url}{separator}{urlencode(fields, errors='replace')}"
-
-
-def read_form(text: str) -> dict[str, str]:
-    """Decode a form-encoded text; every name once.
-
-    Raises ValueError for a doubled name, invalid UTF-8, a NUL, or more than MAX_FIELDS fields
-    (RFC 6749 section 3.1: parameters must not be included more than once).
-    """
-    pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a parameter came twice")
-    if any("\x00" in name or "\x00" in value for name, value in pairs):
-        raise ValueError("a NUL came")
-    return fields
-
-
-def read_query(query: str) -> dict[str, str]:
-    """Decode the QUERY_STRING of a request (PEP 3333: bytes as latin-1) as ``read_form`` does.
-
-    Raises ValueError as well where it is longer than MAX_QUERY.
-    """
-    if len(query) > MAX_QUERY:
-        raise ValueError("the query is too long")
-    return read_form(query.encode("latin-1").decode("utf-8"))
+    return f"{parts.scheme}://{host}" + (
+        "" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}"
+    )

@@ -1,4 +1,7 @@
-"""What all tests share: a browser, the sandbox as a process of its own, and the canary for leaked secrets."""
+"""What all tests share:
+
+a browser, the sandbox as a process of its own, and the canary for leaked secrets.
+"""
 
 import os
 import pathlib
@@ -8,27 +11,38 @@ import sys
 import sysconfig
 from types import SimpleNamespace
 
-import canary
-import databases
 import pytest
 import requests
-from engines import table
-from helpers import CLIENT, KEY, Browser
+from support import canary, databases
+from support.engines import table
+from support.helpers import CLIENT, KEY, Browser
 
 import scconnect_wsgi
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
 
 OUTPUT = pytest.StashKey()
-INSTALLED = "TESTS_INSTALLED" in os.environ  # set by tox.ini: the wheel is under test, and nothing may be left out
+INSTALLED = (
+    "TESTS_INSTALLED" in os.environ
+)  # set by tox.ini: the wheel is under test, and nothing may be left out
 
 
 def pytest_sessionstart():
-    """Under tox the wheel and not the checkout, in `make quick` the checkout: whatever sys.path has come to."""
+    """Under tox the wheel and not the checkout, in `make quick` the checkout:
+
+    whatever sys.path has come to.
+    """
     place = pathlib.Path(scconnect_wsgi.__file__).parent.parent
-    expected = pathlib.Path(sysconfig.get_path("purelib")) if INSTALLED else pathlib.Path(__file__).parent.parent
+    expected = (
+        pathlib.Path(sysconfig.get_path("purelib"))
+        if INSTALLED
+        else pathlib.Path(__file__).parent.parent
+    )
     if place != expected:
-        pytest.exit(f"These tests are about the package in {expected}, and found the one in {place}.", returncode=4)
+        pytest.exit(
+            f"These tests are about the package in {expected}, and found the one in {place}.",
+            returncode=4,
+        )
 
 
 def pytest_configure(config):
@@ -74,16 +88,26 @@ def root(sandbox):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Debian's Chromium, its popup blocker on. A machine without one fails: these tests are not optional."""
+    """Debian's Chromium, its popup blocker on.
+
+    A machine without one fails: these tests are not optional.
+    """
     from playwright.sync_api import sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(filter(None, map(shutil.which, names)), None)
-    assert program, f"The browser tests need one of {', '.join(names)} on the PATH: apt-get install chromium"
+    assert program, (
+        f"The browser tests need one of {', '.join(names)} on the PATH: apt-get install chromium"
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+            ],
             ignore_default_args=["--disable-popup-blocking"],
         )
         yield browser
@@ -92,13 +116,20 @@ def chromium():
 
 @pytest.fixture
 def context(chromium):
-    """A fresh profile, in which no page may raise an error or break its own content security policy."""
+    """A fresh profile, in which no page may raise an error or break its own content security
+    policy.
+    """
     context = chromium.new_context()
     context.set_default_timeout(5000)
     complaints = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on("console", lambda message: "Security Policy" in message.text and complaints.append(message.text))
-    context.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    context.on(
+        "console",
+        lambda message: "Security Policy" in message.text and complaints.append(message.text),
+    )
+    context.on(
+        "dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss())
+    )
     yield context
     context.close()
     assert complaints == []
@@ -131,14 +162,19 @@ def sandbox_process():
 def pytest_runtest_makereport(item, call):
     report = yield
     if INSTALLED and report.skipped:
-        report.outcome, report.longrepr = "failed", f"skipped, where nothing may be: {report.longrepr}"
+        report.outcome, report.longrepr = (
+            "failed",
+            f"skipped, where nothing may be: {report.longrepr}",
+        )
     item.stash[OUTPUT] = report.capstdout + report.capstderr
     return report
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _what_the_sandbox_hands_out():
-    """Whatever a sandbox of this process remembers is told to the canary on the way, and nothing is changed."""
+    """Whatever a sandbox of this process remembers is told to the canary on the way, and nothing is
+    changed.
+    """
     real = State.remember
 
     def remember(state, store, key, value):

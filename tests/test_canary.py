@@ -1,20 +1,22 @@
-"""The canary of conftest.py sings: each way a secret may get out is noticed, and nothing else is."""
+"""The canary of conftest.py sings:
+
+each way a secret may get out is noticed, and nothing else is.
+"""
 
 import logging
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
-import canary
 import pytest
-from helpers import Browser, flow_for, running_site
+from support import canary
+from support.helpers import Browser, flow_for, running_site
+from support.paths import TESTS
 
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.transport import Call, Transport
+from scconnect_wsgi.transport.client import Call, Transport
 
-HERE = pathlib.Path(__file__).parent
 SECRET = "one-time-secret-of-this-test"
 LEAKS = {
     "a log line": "logging.getLogger('anything').debug('it is %s', helpers.KEY)",
@@ -41,11 +43,17 @@ LEAKS = {
 def test_32_a_leak_fails_the_test_it_happens_in(tmp_path):
     codes = [*LEAKS.values(), "logging.info('harmless'); print('harmless')"]
     tests = [f"def test_{number}():\n    {code.strip()}\n" for number, code in enumerate(codes)]
-    (tmp_path / "test_it.py").write_text("\n\n".join(["import logging, helpers, scconnect_wsgi", *tests]))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
+    imports = "import logging, scconnect_wsgi\nfrom support import helpers"
+    (tmp_path / "test_it.py").write_text("\n\n".join([imports, *tests]))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)]),
+    }
     options = ["-q", "-p", "conftest", "-p", "no:cacheprovider", "-p", "no:warnings"]
     command = [sys.executable, "-m", "pytest", *options, "test_it.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
     failed = re.findall(r"^ERROR test_it.py::test_(\d)", done.stdout, re.MULTILINE)
     assert failed == [str(number) for number in range(len(LEAKS))], done.stdout
     assert f"{len(codes)} passed, {len(LEAKS)} errors in" in done.stdout, done.stdout
@@ -53,16 +61,24 @@ def test_32_a_leak_fails_the_test_it_happens_in(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
-    with serve(Sandbox()) as provider, running_site(flow_for(protocol, provider.url)) as site, Browser() as browser:
+    with (
+        serve(Sandbox()) as provider,
+        running_site(flow_for(protocol, provider.url)) as site,
+        Browser() as browser,
+    ):
         browser.connect(site)
     known, token = canary.secrets_met(), site.store.tokens[0]
     assert {token.token, token.token_secret or token.refresh_token} <= known
-    # the cookie, and from the provider's side the code or the verifier: at least as many as the protocol has
+    # the cookie, and from the provider's side the code or the verifier: at least as many as the
+    # protocol has
     assert len(known) >= (6 if protocol == "oauth1" else 5)
 
 
 def test_32_a_line_of_a_library_counts_where_the_package_made_it():
-    """urllib3 logs the address of each request at DEBUG: no secret may ever stand in one of ours."""
+    """urllib3 logs the address of each request at DEBUG:
+
+    no secret may ever stand in one of ours.
+    """
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
         browser.get(f"{provider.url}/?{SECRET}")
         assert listener.leaks({SECRET}) == []

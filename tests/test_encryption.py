@@ -1,4 +1,7 @@
-"""What is sealed opens in its place with its key and nowhere else; line 18 of the list of threats, for the cookie."""
+"""What is sealed opens in its place with its key and nowhere else;
+
+line 18 of the list of threats, for the cookie.
+"""
 
 import base64
 import re
@@ -8,18 +11,20 @@ import time
 import zlib
 
 import pytest
-from canary import met
-from helpers import ARRIVAL, KEY, Browser, flow_for, landed, running_site
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_cookies import AUDIENCE, BASE, JOE, PENDING, issued, named, set_cookies
+from middleware.test_cookies import AUDIENCE, BASE, JOE, PENDING, issued, named, set_cookies
+from support.canary import met
+from support.helpers import ARRIVAL, KEY, Browser, flow_for, landed, running_site
 
-from scconnect_wsgi.cookies import FlowCookies
 from scconnect_wsgi.encryption import VERSION, Encryption
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, KeyRemoved, Undecipherable
+from scconnect_wsgi.middleware.cookies import FlowCookies
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-OLD, NEW, OTHER = (f"{name} key, as long as a key of ours has to be" for name in ("old", "new", "another"))
+OLD, NEW, OTHER = (
+    f"{name} key, as long as a key of ours has to be" for name in ("old", "new", "another")
+)
 DATA = b"a token that nobody is to read"
 PLACE = ("connection 43", "joe")
 OVERHEAD = 37  # bytes
@@ -45,7 +50,11 @@ def decoded(text):
 def opened(data):
     for part in re.split(rb"[^\w-]+", data, flags=re.ASCII):
         if len(part) > 8 and part.isascii():
-            yield base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)) if len(part) % 4 != 1 else b""
+            yield (
+                base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+                if len(part) % 4 != 1
+                else b""
+            )
     for start in (0, 1):
         try:
             yield zlib.decompress(data[start:])
@@ -78,7 +87,9 @@ def test_a_removed_key_is_said(keys):
         sealer(*keys).open(sealer(OLD).seal(DATA))
 
 
-@pytest.mark.parametrize("place", [("connection 44", "joe"), ("connection 43", "ann"), (), (*PLACE, ""), PLACE[::-1]])
+@pytest.mark.parametrize(
+    "place", [("connection 44", "joe"), ("connection 43", "ann"), (), (*PLACE, ""), PLACE[::-1]]
+)
 def test_a_swapped_row_is_said(place):
     with pytest.raises(Undecipherable, match="a row was copied over another one"):
         sealer().open(sealer().seal(DATA, *PLACE), *place)
@@ -141,8 +152,12 @@ def test_32_no_key_is_in_a_repr():
 
 def test_without_cryptography_it_says_what_to_install():
     script = "import sys; sys.modules['cryptography'] = None\nfrom scconnect_wsgi.encryption import Encryption\n"
-    done = subprocess.run([sys.executable, "-c", f"{script}Encryption({OLD!r})"], capture_output=True, text=True)
-    assert done.stderr.endswith("cryptography: pip install 'scconnect-wsgi[encryption]'\n"), done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}Encryption({OLD!r})"], capture_output=True, text=True
+    )
+    assert done.stderr.endswith("cryptography: pip install 'scconnect-wsgi[encryption]'\n"), (
+        done.stderr
+    )
 
 
 # The flow's cookie
@@ -158,8 +173,13 @@ def test_18_secret_and_verifier_cannot_be_read_from_the_cookie(protocol):
                 (value,) = set_cookies(browser.get(site.start))
                 assert landed(browser.connect(site)) == JOE
             readable, secrets = decoded(value), flow.departures[0].pending.values()
-            seen[encryption is not None] = {any(secret.encode() in data for data in readable) for secret in secrets}
-    assert seen == {False: {True}, True: {False}}  # without encryption all are found: the search is a good one
+            seen[encryption is not None] = {
+                any(secret.encode() in data for data in readable) for secret in secrets
+            }
+    assert seen == {
+        False: {True},
+        True: {False},
+    }  # without encryption all are found: the search is a good one
 
 
 class Remembering:
@@ -189,7 +209,10 @@ def test_16_encrypted_the_longest_tokens_of_providers_fit(browser, protocol):
 
 
 def test_18_flows_under_way_finish_while_encryption_is_switched_on_and_its_keys_rotate():
-    assert encrypting().read(issued(FlowCookies(KEY, AUDIENCE, 600)), "an id", False).pending == PENDING
+    assert (
+        encrypting().read(issued(FlowCookies(KEY, AUDIENCE, 600)), "an id", False).pending
+        == PENDING
+    )
     assert encrypting(OLD, NEW).read(issued(encrypting(OLD)), "an id", False).pending == PENDING
     for other in (encrypting(NEW), FlowCookies(KEY, AUDIENCE, 600)):
         with pytest.raises(FlowExpired, match="encryption changed or differs"):
@@ -221,4 +244,7 @@ def test_18_an_encrypted_flow_of_another_site_is_refused_over_the_wire(browser, 
     back = browser.decide(answer.headers["Location"]).removeprefix(BASE)
     cookie = set_cookies(answer)[0].partition(";")[0]
     with running_site(flow, encryption=Encryption(NEW), base_url=BASE) as site:
-        assert landed(browser.get(site.url + back, **{**ARRIVAL, "Cookie": cookie}))["error"] == "flow_expired"
+        assert (
+            landed(browser.get(site.url + back, **{**ARRIVAL, "Cookie": cookie}))["error"]
+            == "flow_expired"
+        )

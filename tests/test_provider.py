@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from scconnect_wsgi import SOUNDCLOUD, SOUNDCLOUD_2009, AccessToken, OAuth1Provider, OAuth2Provider
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.urls import checked_root, checked_url, origin, with_query
+from scconnect_wsgi.query import with_query
+from scconnect_wsgi.urls import checked_root, checked_url, origin
 
 GOOD = "https://provider.example/path"
 
@@ -94,13 +95,17 @@ OAUTH2_ADDRESSES = ("authorize_url", "token_url", "api_url", "sign_out_url", "is
 @pytest.mark.parametrize("name", OAUTH1_ADDRESSES)
 def test_threat_28_each_address_of_oauth1_is_looked_at_and_named(name):
     with pytest.raises(ConfigurationError, match=name):
-        OAuth1Provider(**{**dict.fromkeys(OAUTH1_ADDRESSES, GOOD), name: "http://provider.example/"})
+        OAuth1Provider(
+            **{**dict.fromkeys(OAUTH1_ADDRESSES, GOOD), name: "http://provider.example/"}
+        )
 
 
 @pytest.mark.parametrize("name", OAUTH2_ADDRESSES)
 def test_threat_28_each_address_of_oauth2_is_looked_at_and_named(name):
     with pytest.raises(ConfigurationError, match=name):
-        OAuth2Provider(**{**dict.fromkeys(OAUTH2_ADDRESSES, GOOD), name: "http://provider.example/"})
+        OAuth2Provider(
+            **{**dict.fromkeys(OAUTH2_ADDRESSES, GOOD), name: "http://provider.example/"}
+        )
 
 
 # Headers, realm, parameters
@@ -157,7 +162,9 @@ def test_an_unknown_signature_method_is_refused(method):
 
 
 @pytest.mark.parametrize("name", ["request_token_params", "authorize_params"])
-@pytest.mark.parametrize("params", [{"oauth_callback": "x"}, {"oauth_anything": "x"}, {"a": 1}, {1: "a"}, {"a": None}])
+@pytest.mark.parametrize(
+    "params", [{"oauth_callback": "x"}, {"oauth_anything": "x"}, {"a": 1}, {1: "a"}, {"a": None}]
+)
 def test_a_parameter_that_is_not_the_providers_own_is_refused_in_oauth1(name, params):
     with pytest.raises(ConfigurationError, match=name):
         oauth1(**{name: params})
@@ -165,7 +172,15 @@ def test_a_parameter_that_is_not_the_providers_own_is_refused_in_oauth1(name, pa
 
 @pytest.mark.parametrize(
     "name",
-    ["response_type", "client_id", "redirect_uri", "state", "scope", "code_challenge", "code_challenge_method"],
+    [
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "state",
+        "scope",
+        "code_challenge",
+        "code_challenge_method",
+    ],
 )
 def test_a_parameter_of_the_protocol_is_refused_in_oauth2(name):
     with pytest.raises(ConfigurationError, match="authorize_params"):
@@ -236,14 +251,18 @@ def test_a_root_is_written_as_browsers_do(url, expected):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://a.example/?", "https://a.example/?b", "https://a.example//b", "http://a.example"]
+    "url",
+    ["https://a.example/?", "https://a.example/?b", "https://a.example//b", "http://a.example"],
 )
 def test_a_root_that_is_none_is_refused(url):
     with pytest.raises(ConfigurationError, match="base_url"):
         checked_root(url, "base_url")
 
 
-@given(st.text() | st.text(alphabet="htps:/@#?[]\\. %1", max_size=30).map(lambda text: f"https://{text}"))
+@given(
+    st.text()
+    | st.text(alphabet="htps:/@#?[]\\. %1", max_size=30).map(lambda text: f"https://{text}")
+)
 @example("https://[")
 @example("https://a:٣/")
 @example("https://[v1.x]/")
@@ -284,7 +303,13 @@ def test_threat_40_a_token_that_was_written_down_is_read_back(token):
 
 def test_a_token_is_written_down_with_everything():
     token = AccessToken("t", "s", "r", 5, "sc", {"a": [1]})
-    expected = {"token": "t", "token_secret": "s", "refresh_token": "r", "expires_at": 5, "scope": "sc"}
+    expected = {
+        "token": "t",
+        "token_secret": "s",
+        "refresh_token": "r",
+        "expires_at": 5,
+        "scope": "sc",
+    }
     assert token.to_dict() == {**expected, "extra": {"a": [1]}}
     token.to_dict()["extra"]["b"] = 2
     assert token.extra == {"a": [1]}
@@ -293,7 +318,14 @@ def test_a_token_is_written_down_with_everything():
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"token": ""}, {"token": None}, {"token": 5}, {"token": "t", "unknown": 1}, {"access_token": "t"}],
+    [
+        {},
+        {"token": ""},
+        {"token": None},
+        {"token": 5},
+        {"token": "t", "unknown": 1},
+        {"access_token": "t"},
+    ],
     ids=str,
 )
 def test_what_is_no_token_is_a_value_error(fields):
@@ -302,7 +334,9 @@ def test_what_is_no_token_is_a_value_error(fields):
 
 
 def test_threat_32_the_repr_of_a_token_shows_no_secret():
-    token = AccessToken("tok-1", "sec-2", "ref-3", 5, "read", {"id_token": "ext-4", "user": "ext-5"})
+    token = AccessToken(
+        "tok-1", "sec-2", "ref-3", 5, "read", {"id_token": "ext-4", "user": "ext-5"}
+    )
     assert (
         repr(token)
         == str(token)
@@ -311,7 +345,10 @@ def test_threat_32_the_repr_of_a_token_shows_no_secret():
             "extra=['id_token', 'user'])"
         )
     )
-    assert repr(AccessToken("tok-1")) == "AccessToken(token=***, expires_at=None, scope=None, extra=[])"
+    assert (
+        repr(AccessToken("tok-1"))
+        == "AccessToken(token=***, expires_at=None, scope=None, extra=[])"
+    )
 
 
 def test_a_token_cannot_be_changed():

@@ -2,8 +2,8 @@
 
 from urllib.parse import quote_plus
 
-from scconnect_wsgi.flow import AccessToken
 from scconnect_wsgi.redaction import safe_traceback
+from scconnect_wsgi.token import AccessToken
 
 TOKEN = AccessToken(
     "tok+1/=",

@@ -1,28 +1,48 @@
-"""The pytest plugin, as somebody who installed the package uses it: in a folder of their own, without ours."""
+"""The pytest plugin, as somebody who installed the package uses it:
+
+in a folder of their own, without ours.
+"""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
+from support.paths import CHECKOUT
 
 from scconnect_wsgi import HAND_OVER, SCConnect
 from scconnect_wsgi.testing import SoundCloud
 
-CHECKOUT = pathlib.Path(__file__).parent.parent
 SNIPPETS = re.findall(
-    r"^```python\n(.*?)^```$", (CHECKOUT / "docs" / "testing.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    r"^```python\n(.*?)^```$",
+    (CHECKOUT / "docs" / "testing.md").read_text("utf-8"),
+    re.DOTALL | re.MULTILINE,
 )
 KEY = "a secret key of a site that is under test"
 
 
 def run_pytest(folder, *options):
     """pytest in a folder, with every warning an error, and with nothing of this folder."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST_", "TESTS_"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    environment = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("PYTEST_", "TESTS_"))
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        *options,
+    ]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.slow
@@ -49,12 +69,18 @@ def test_where_nobody_asks_for_it_nothing_of_the_package_is_imported(tmp_path):
 
 def page(environ, start_response):
     """Hands the token over to nobody, and says who came."""
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "session=joe; Path=/")])
+    start_response(
+        "200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "session=joe; Path=/")]
+    )
     return [f"{environ.get('scconnect.token')!r} {environ.get('HTTP_COOKIE')}".encode()]
 
 
 def site(flow, **options):
-    return SCConnect(page, flow, **{"secret_key": KEY, "store_token": lambda token, request: {"a": "b"}, **options})
+    return SCConnect(
+        page,
+        flow,
+        **{"secret_key": KEY, "store_token": lambda token, request: {"a": "b"}, **options},
+    )
 
 
 @pytest.fixture(params=["oauth1", "oauth2"])
@@ -83,13 +109,21 @@ def test_on_https_with_the_settings_of_production(soundcloud, flow):
 
 
 def test_below_a_prefix_and_at_paths_of_its_own(soundcloud, flow):
-    paths = {"request_token_path": "/login", "access_token_path": "/logged-in", "base_url": "https://app.example/shop"}
-    assert soundcloud.connect(site(flow, **paths), start="/login", mount="/shop").fields == {"a": "b"}
+    paths = {
+        "request_token_path": "/login",
+        "access_token_path": "/logged-in",
+        "base_url": "https://app.example/shop",
+    }
+    assert soundcloud.connect(site(flow, **paths), start="/login", mount="/shop").fields == {
+        "a": "b"
+    }
 
 
 def test_the_sites_own_session_comes_along(soundcloud, flow):
     seen = []
-    app = site(flow, identify=lambda request: seen.append((request.cookies.get("id"), request.remote_user)))
+    app = site(
+        flow, identify=lambda request: seen.append((request.cookies.get("id"), request.remote_user))
+    )
     soundcloud.connect(app, headers={"Cookie": "id=43; other=1"}, environ={"REMOTE_USER": "joe"})
     assert seen == [("43", "joe")] * 2
 
@@ -144,7 +178,10 @@ def test_oauth1_asks_twice_and_either_may_fail(soundcloud, when):
 def test_what_is_wrong_with_a_site_is_said(soundcloud, flow):
     with pytest.raises(AssertionError, match="answered 200 OK and not with a redirect"):
         soundcloud.connect(site(flow), start="/elsewhere")
-    with SoundCloud() as other, pytest.raises(AssertionError, match=r"build it with soundcloud\.oauth2"):
+    with (
+        SoundCloud() as other,
+        pytest.raises(AssertionError, match=r"build it with soundcloud\.oauth2"),
+    ):
         other.connect(site(soundcloud.oauth2()))
     with pytest.raises(ValueError, match="No misbehaviour"):
         soundcloud.fail(site(flow), how="rain")

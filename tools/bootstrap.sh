@@ -105,9 +105,9 @@ has_webkit() {
     command -v WebKitWebDriver && command -v Xvfb
 } >/dev/null
 
-# The packages of the servers that the tests start and do not find; tests/databases.py knows where to look.
+# The packages of the servers that the tests start and do not find; tests/support/databases.py knows where to look.
 missing_servers() {
-    (cd tests && "../$VENV/bin/python" -c 'import databases; print(*databases.missing().values())')
+    (cd tests && "../$VENV/bin/python" -c 'from support import databases; print(*databases.missing().values())')
 }
 
 install_servers() {

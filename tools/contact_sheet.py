@@ -1,7 +1,9 @@
-"""Photograph every visible page and compose labelled sheets: python tools/contact_sheet.py (playwright, pillow).
+"""Photograph every visible page and compose labelled sheets: python tools/contact_sheet.py
+(playwright, pillow).
 
-Writes docs/contact-sheet-*.png: the pages on a phone and on a desk, light and dark, and the button in all its looks
-and states. The pages are those that tests/test_accessibility.py measures, on a real site with the sandbox behind it.
+Writes docs/contact-sheet-*.png: the pages on a phone and on a desk, light and dark, and the button
+in all its looks and states. The pages are those that tests/browser/test_accessibility.py measures,
+on a real site with the sandbox behind it.
 """
 
 import io
@@ -14,7 +16,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-from showcase import PAGES, running  # noqa: E402
+from support.showcase import PAGES, running  # noqa: E402
 
 DOCS = ROOT / "docs"
 PAPER, INK = {"light": "#dcd8d4", "dark": "#3a3633"}, {"light": "#1f1b18", "dark": "#f3efec"}
@@ -29,12 +31,20 @@ def main():
     """Every sheet."""
     DOCS.mkdir(exist_ok=True)
     with running() as world, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         save(buttons(browser, world), "buttons", "light", columns=2)
         for device, (_, scale, columns) in DEVICES.items():
             for scheme in ("light", "dark"):
-                pages = {name: pages_shot(browser, world, go, scheme, device) for name, go in PAGES.items()}
-                small = {name: shot.resize([round(n * scale) for n in shot.size]) for name, shot in pages.items()}
+                pages = {
+                    name: pages_shot(browser, world, go, scheme, device)
+                    for name, go in PAGES.items()
+                }
+                small = {
+                    name: shot.resize([round(n * scale) for n in shot.size])
+                    for name, shot in pages.items()
+                }
                 save(small, f"{device}-{scheme}", scheme, columns)
         browser.close()
 
@@ -43,7 +53,11 @@ def pages_shot(browser, world, go, scheme, device):
     """One page in a fresh profile."""
     phone = device == "phone"
     context = browser.new_context(
-        viewport=DEVICES[device][0], color_scheme=scheme, has_touch=phone, is_mobile=phone, reduced_motion="reduce"
+        viewport=DEVICES[device][0],
+        color_scheme=scheme,
+        has_touch=phone,
+        is_mobile=phone,
+        reduced_motion="reduce",
     )
     page = context.new_page()
     go(page, world)
@@ -61,7 +75,12 @@ def buttons(browser, world):
         "high contrast, dark": {"forced_colors": "active", "color_scheme": "dark"},
         "a finger": {"has_touch": True, "is_mobile": True},
         "less motion, a finger, dark": {
-            **{"reduced_motion": "reduce", "color_scheme": "dark", "has_touch": True, "is_mobile": True}
+            **{
+                "reduced_motion": "reduce",
+                "color_scheme": "dark",
+                "has_touch": True,
+                "is_mobile": True,
+            }
         },
     }
     shots = {}
@@ -69,7 +88,9 @@ def buttons(browser, world):
         context = browser.new_context(viewport={"width": 680, "height": 690}, **settings)
         page = context.new_page()
         page.goto(world.url)
-        page.set_viewport_size({"width": 680, "height": page.evaluate("document.documentElement.scrollHeight")})
+        page.set_viewport_size(
+            {"width": 680, "height": page.evaluate("document.documentElement.scrollHeight")}
+        )
         page.wait_for_timeout(450)  # amid a beat of the waveform
         shots[name] = taken(page)
         if name in ("light", "dark"):
@@ -79,7 +100,9 @@ def buttons(browser, world):
 
 
 def focus_and_hover(page):
-    """The first column with the focus on every button, the second under the mouse, photographed one by one."""
+    """The first column with the focus on every button, the second under the mouse, photographed one
+    by one.
+    """
     sheet = taken(page)
     for index, element in enumerate(page.locator("p[data-looks] .sc-connect-button").all()):
         page.mouse.move(0, 0)
@@ -91,7 +114,13 @@ def focus_and_hover(page):
             element.focus()
         box = element.bounding_box()
         area = [
-            round(n) for n in (box["x"] - 8, box["y"] - 8, box["x"] + box["width"] + 8, box["y"] + box["height"] + 8)
+            round(n)
+            for n in (
+                box["x"] - 8,
+                box["y"] - 8,
+                box["x"] + box["width"] + 8,
+                box["y"] + box["height"] + 8,
+            )
         ]
         sheet.paste(taken(page).crop(area), area[:2])
     return sheet

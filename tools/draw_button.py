@@ -1,8 +1,9 @@
 """Draw the pictures of the button: python tools/draw_button.py Inter-SemiBold.otf
 
-Makes every sc-*.svg of the table below in assets/, and from each a PNG file and a dense one (@2x). It takes
-playwright, pillow, fonttools and uharfbuzz. The font is Inter (SIL Open Font License), for example from Debian's
-package fonts-inter; only outlines of the letters get into the pictures, so nobody else needs it.
+Makes every sc-*.svg of the table below in assets/, and from each a PNG file and a dense one (@2x).
+It takes playwright, pillow, fonttools and uharfbuzz. The font is Inter (SIL Open Font License), for
+example from Debian's package fonts-inter; only outlines of the letters get into the pictures, so
+nobody else needs it.
 """
 
 import io
@@ -22,12 +23,16 @@ from playwright.sync_api import sync_playwright
 ASSETS = pathlib.Path(__file__).parent.parent / "assets"
 CLOUD = "M14.3 23.5a5.3 5.3 0 0 1-.9-10.5 8 8 0 0 1 15.3-1.6 6.1 6.1 0 0 1 .7 12.1z"
 WAVE = "M15 16v4M18 13.5v7M21 11v9.5M24 14v6M27 16.5v2.5"
-SILENCE = "M15 19.5v.01M18 19.5v.01M21 19.5v.01M24 19.5v.01M27 19.5v.01"  # as on close.html where nothing was connected
+# As on close.html where nothing was connected
+SILENCE = "M15 19.5v.01M18 19.5v.01M21 19.5v.01M24 19.5v.01M27 19.5v.01"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture. The contrast beside a pair of colours is that of the lettering, which needs 4.5:1."""
+    """One picture.
+
+    The contrast beside a pair of colours is that of the lettering, which needs 4.5:1.
+    """
 
     words: str
     plate: str  # under the lettering
@@ -57,7 +62,13 @@ PICTURES = {
     "sc-connect-small": Picture("Connect", "#c94000", "#fff", "#ff5a0a", "#fff", **SMALL),
     "sc-disconnect": Picture(
         *("Disconnect", "#fff", "#1f1b18", "#fff", "#766e67"),
-        **{"edge": "#8c847d", "line": "#e2ddd8", "width": 141, "wave": SILENCE, "says": "Disconnect from SoundCloud"},
+        **{
+            "edge": "#8c847d",
+            "line": "#e2ddd8",
+            "width": 141,
+            "wave": SILENCE,
+            "says": "Disconnect from SoundCloud",
+        },
     ),
 }
 
@@ -67,10 +78,18 @@ def main(font_file):
     for name, picture in PICTURES.items():
         (ASSETS / f"{name}.svg").write_text(drawing(picture, font_file), "utf-8")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         for name, picture in PICTURES.items():
             for scale, file in ((1, f"{name}.png"), (2, f"{name}@2x.png")):
-                photograph(browser, (ASSETS / f"{name}.svg").read_text("utf-8"), picture, scale, ASSETS / file)
+                photograph(
+                    browser,
+                    (ASSETS / f"{name}.svg").read_text("utf-8"),
+                    picture,
+                    scale,
+                    ASSETS / file,
+                )
         browser.close()
 
 
@@ -80,7 +99,9 @@ def photograph(browser, svg, picture, scale, file):
     page = browser.new_page(viewport=size, device_scale_factor=scale)
     page.set_content(f"<style>body{{margin:0}}svg{{display:block}}</style>{svg}")
     shot = Image.open(io.BytesIO(page.screenshot(omit_background=True))).convert("RGBA")
-    shot.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
+    shot.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        file, optimize=True
+    )
     page.close()
 
 
@@ -90,7 +111,9 @@ def drawing(picture, font_file):
     scale = height / 31  # the mark was drawn for a cell of 43 x 31
     cell = round(43 * scale)
     radius = 5 if height == 31 else 4
-    baseline = 21 if height == 31 else height / 2 + picture.letters * 0.364  # capitals are 0.727 high
+    baseline = (
+        21 if height == 31 else height / 2 + picture.letters * 0.364
+    )  # capitals are 0.727 high
     letters = lettering(picture, font_file, cell, baseline)
     if picture.edge:
         plate = (

@@ -1,7 +1,8 @@
 """Log in with SoundCloud, in Bottle (pip install bottle): python examples/bottle/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the environment,
-to SoundCloud, where http://localhost:8000/oauth/access_token must then be the registered callback.
+Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
+the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
+registered callback.
 """
 
 import contextlib
@@ -34,7 +35,10 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
+    """Return the urn and the name.
+
+    Log in by the urn: two accounts may have one name. An empty urn is nobody.
+    """
     headers = {"Authorization": f"OAuth {token.token}"}
     me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
     urn = me.get("urn")
@@ -45,12 +49,20 @@ def account(token):
 
 def answer(urn, name):
     """Return the fields for the page's callback."""
-    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+    return (
+        {"username": name}
+        if urn
+        else {"error": "provider_error", "error_description": "The account has no urn."}
+    )
 
 
-MAX_AGE = 14 * 24 * 3600  # seconds that a login lasts: the browser drops the cookie then, and the server refuses it
+MAX_AGE = (
+    14 * 24 * 3600
+)  # seconds that a login lasts: the browser drops the cookie then, and the server refuses it
 app = Bottle()
-cookies = itsdangerous.URLSafeTimedSerializer(SECRET_KEY, salt="user")  # Bottle has no session, and its cookies no age
+cookies = itsdangerous.URLSafeTimedSerializer(
+    SECRET_KEY, salt="user"
+)  # Bottle has no session, and its cookies no age
 
 
 @app.get("/")

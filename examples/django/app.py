@@ -1,7 +1,8 @@
 """Log in with SoundCloud, in Django (pip install django): python examples/django/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the environment,
-to SoundCloud, where http://localhost:8000/oauth/access_token must then be the registered callback.
+Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
+the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
+registered callback.
 """
 
 import contextlib
@@ -35,7 +36,10 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
+    """Return the urn and the name.
+
+    Log in by the urn: two accounts may have one name. An empty urn is nobody.
+    """
     headers = {"Authorization": f"OAuth {token.token}"}
     me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
     urn = me.get("urn")
@@ -46,16 +50,24 @@ def account(token):
 
 def answer(urn, name):
     """Return the fields for the page's callback."""
-    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+    return (
+        {"username": name}
+        if urn
+        else {"error": "provider_error", "error_description": "The account has no urn."}
+    )
 
 
 def home(request):
-    return HttpResponse(HTML % (escape(request.session.get("urn", "")), escape(request.session.get("name", "nobody"))))
+    return HttpResponse(
+        HTML
+        % (escape(request.session.get("urn", "")), escape(request.session.get("name", "nobody")))
+    )
 
 
 def connected(request):
     urn, name = account(request.environ["scconnect.token"])
-    request.session.flush()  # a new key, and nothing of the session before; cycle_key() would keep its data
+    # A new key, and nothing of the session before; cycle_key() would keep its data
+    request.session.flush()
     if urn:
         request.session.update({"urn": urn, "name": name})
     return HttpResponseRedirect(request.environ["scconnect.close_url"](answer(urn, name)))

@@ -1,7 +1,8 @@
 """Log in with SoundCloud, in Falcon (pip install falcon): python examples/falcon/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the environment,
-to SoundCloud, where http://localhost:8000/oauth/access_token must then be the registered callback.
+Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
+the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
+registered callback.
 """
 
 import contextlib
@@ -34,7 +35,10 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
+    """Return the urn and the name.
+
+    Log in by the urn: two accounts may have one name. An empty urn is nobody.
+    """
     headers = {"Authorization": f"OAuth {token.token}"}
     me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
     urn = me.get("urn")
@@ -45,10 +49,16 @@ def account(token):
 
 def answer(urn, name):
     """Return the fields for the page's callback."""
-    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+    return (
+        {"username": name}
+        if urn
+        else {"error": "provider_error", "error_description": "The account has no urn."}
+    )
 
 
-MAX_AGE = 14 * 24 * 3600  # seconds that a login lasts: the browser drops the cookie then, and the server refuses it
+MAX_AGE = (
+    14 * 24 * 3600
+)  # seconds that a login lasts: the browser drops the cookie then, and the server refuses it
 
 
 class Site:  # Falcon has no session: a signed cookie
@@ -63,7 +73,9 @@ class Site:  # Falcon has no session: a signed cookie
         urn, name = account(request.env["scconnect.token"])
         if urn:
             signed = self.cookies.dumps([urn, name])
-            response.set_cookie("user", signed, path="/", max_age=MAX_AGE, secure=HTTPS, same_site="Lax")
+            response.set_cookie(
+                "user", signed, path="/", max_age=MAX_AGE, secure=HTTPS, same_site="Lax"
+            )
         else:
             response.unset_cookie("user", path="/", same_site="Lax")
         raise falcon.HTTPSeeOther(request.env["scconnect.close_url"](answer(urn, name)))

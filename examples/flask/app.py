@@ -1,7 +1,8 @@
 """Log in with SoundCloud, in Flask (pip install flask): python examples/flask/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the environment,
-to SoundCloud, where http://localhost:8000/oauth/access_token must then be the registered callback.
+Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
+the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
+registered callback.
 """
 
 import contextlib
@@ -33,7 +34,10 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
+    """Return the urn and the name.
+
+    Log in by the urn: two accounts may have one name. An empty urn is nobody.
+    """
     headers = {"Authorization": f"OAuth {token.token}"}
     me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
     urn = me.get("urn")
@@ -44,7 +48,11 @@ def account(token):
 
 def answer(urn, name):
     """Return the fields for the page's callback."""
-    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+    return (
+        {"username": name}
+        if urn
+        else {"error": "provider_error", "error_description": "The account has no urn."}
+    )
 
 
 app = Flask(__name__)

@@ -15,7 +15,9 @@ def app_factory(global_conf, **options):
 
 
 def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(PAGE)))])
+    start_response(
+        "200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(PAGE)))]
+    )
     return [PAGE]
 
 

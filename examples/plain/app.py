@@ -1,7 +1,8 @@
 """The README as a site: python examples/plain/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the environment,
-to SoundCloud, where http://localhost:8000/oauth/access_token must then be the registered callback.
+Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
+the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
+registered callback.
 """
 # ruff: noqa: E402  # the part between the two marks is the README's, its import included
 
@@ -26,7 +27,10 @@ SECRET_KEY = os.environ.get("SCCONNECT_SECRET_KEY") or secrets.token_urlsafe(32)
 TOKENS = []
 if "SCCONNECT_CLIENT_ID" in os.environ:
     PROVIDER = SOUNDCLOUD
-    CLIENT_ID, CLIENT_SECRET = os.environ["SCCONNECT_CLIENT_ID"], os.environ["SCCONNECT_CLIENT_SECRET"]
+    CLIENT_ID, CLIENT_SECRET = (
+        os.environ["SCCONNECT_CLIENT_ID"],
+        os.environ["SCCONNECT_CLIENT_SECRET"],
+    )
 else:
     sandbox = Sandbox()
     PROVIDER = sandbox.oauth2_provider(serve(sandbox).url)
@@ -34,7 +38,9 @@ else:
 
 
 def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(HTML)))])
+    start_response(
+        "200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(HTML)))]
+    )
     return [HTML]
 
 
@@ -48,7 +54,9 @@ def store_token(token, request):
 
 
 flow = OAuth2(CLIENT_ID, CLIENT_SECRET, provider=PROVIDER)  # no provider: SoundCloud
-application = SCConnect(application, flow, secret_key=SECRET_KEY, store_token=store_token, base_url=BASE_URL)
+application = SCConnect(
+    application, flow, secret_key=SECRET_KEY, store_token=store_token, base_url=BASE_URL
+)
 # README: end
 
 if __name__ == "__main__":

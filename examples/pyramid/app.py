@@ -1,7 +1,8 @@
 """Log in with SoundCloud, in Pyramid (pip install pyramid): python examples/pyramid/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the environment,
-to SoundCloud, where http://localhost:8000/oauth/access_token must then be the registered callback.
+Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
+the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
+registered callback.
 """
 
 import contextlib
@@ -36,7 +37,10 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the urn and the name. Log in by the urn: two accounts may have one name. An empty urn is nobody."""
+    """Return the urn and the name.
+
+    Log in by the urn: two accounts may have one name. An empty urn is nobody.
+    """
     headers = {"Authorization": f"OAuth {token.token}"}
     me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
     urn = me.get("urn")
@@ -47,11 +51,18 @@ def account(token):
 
 def answer(urn, name):
     """Return the fields for the page's callback."""
-    return {"username": name} if urn else {"error": "provider_error", "error_description": "The account has no urn."}
+    return (
+        {"username": name}
+        if urn
+        else {"error": "provider_error", "error_description": "The account has no urn."}
+    )
 
 
 def home(request):
-    return Response(HTML % (escape(request.session.get("urn", "")), escape(request.session.get("name", "nobody"))))
+    return Response(
+        HTML
+        % (escape(request.session.get("urn", "")), escape(request.session.get("name", "nobody")))
+    )
 
 
 def connected(request):
@@ -62,7 +73,9 @@ def connected(request):
     return HTTPSeeOther(request.environ["scconnect.close_url"](answer(urn, name)))
 
 
-config = Configurator(session_factory=SignedCookieSessionFactory(SECRET_KEY, httponly=True, secure=HTTPS))
+config = Configurator(
+    session_factory=SignedCookieSessionFactory(SECRET_KEY, httponly=True, secure=HTTPS)
+)
 config.add_route("home", "/")
 config.add_view(home, route_name="home")
 config.add_route("connected", "/oauth/access_token")

@@ -1,4 +1,7 @@
-"""The site of the files beside it: one page with the button, configured by SCCONNECT_* variables alone."""
+"""The site of the files beside it:
+
+one page with the button, configured by SCCONNECT_* variables alone.
+"""
 
 from scconnect_wsgi.config import from_env
 
@@ -12,7 +15,9 @@ PAGE = b"""<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 
 
 def site(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(PAGE)))])
+    start_response(
+        "200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(PAGE)))]
+    )
     return [PAGE]
 
 

@@ -1,6 +1,7 @@
 """python waitress_serve.py
 
-One process with threads; more processes are more of these behind one balancer, with the same SCCONNECT_SECRET_KEY.
+One process with threads; more processes are more of these behind one balancer, with the same
+SCCONNECT_SECRET_KEY.
 """
 
 import waitress

@@ -20,5 +20,8 @@ class Handler(WSGIRequestHandler):
         self.log_message('"%s %s" %s', self.command, self.path.partition("?")[0], str(code))
 
 
-with make_server("localhost", 8000, application, Server, Handler) as server, contextlib.suppress(KeyboardInterrupt):
+with (
+    make_server("localhost", 8000, application, Server, Handler) as server,
+    contextlib.suppress(KeyboardInterrupt),
+):
     server.serve_forever()

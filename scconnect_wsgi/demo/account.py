@@ -9,8 +9,8 @@ from typing import Any
 from oauthlib import oauth1
 
 from scconnect_wsgi.errors import ConnectError, ProviderError
-from scconnect_wsgi.flow import AccessToken
-from scconnect_wsgi.transport import Call, shared_transport
+from scconnect_wsgi.token import AccessToken
+from scconnect_wsgi.transport.client import Call, shared_transport
 
 TRACKS = "/me/tracks?linked_partitioning=true&limit=50"
 Sign = Callable[[AccessToken, str], dict[str, str]]  # a token and a URL: the headers of a GET
@@ -37,13 +37,18 @@ class Api:
         """What the page shows of an account. Raises ConnectError."""
         me, tracks = self._get(token, "/me"), self._get(token, TRACKS).get("collection", [])
         private = [track["title"] for track in tracks if track.get("sharing") == "private"]
-        return {**{name: me.get(name) for name in ("username", "full_name", "avatar_url")}, "private_tracks": private}
+        return {
+            **{name: me.get(name) for name in ("username", "full_name", "avatar_url")},
+            "private_tracks": private,
+        }
 
     def _get(self, token: AccessToken, path: str) -> dict[str, Any]:
         url = self._root + path
         answer = shared_transport().send(lambda: Call("GET", url, self._sign(token, url)))
         if answer.status == 401:
-            raise NoLongerAllowedError("SoundCloud no longer accepts this token: it ran out, or was taken back.")
+            raise NoLongerAllowedError(
+                "SoundCloud no longer accepts this token: it ran out, or was taken back."
+            )
         try:
             fields = json.loads(answer.body)
         except ValueError:

@@ -1,4 +1,7 @@
-"""Putting the demo together: the sandbox, the site, and an SCConnect around it for each protocol."""
+"""Putting the demo together:
+
+the sandbox, the site, and an SCConnect around it for each protocol.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from scconnect_wsgi.sandbox import Sandbox, Server, serve
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-HOST = "127.0.0.1"  # what the site listens on; it is visited as localhost, so that the sandbox is another site
+# What the site listens on; it is visited as localhost, so that the sandbox is another site
+HOST = "127.0.0.1"
 CLIENT = ("sandbox-client", "sandbox-secret")
 ROOTS = {"oauth2": "/oauth", "oauth1": "/oauth1"}  # below which each answers when both are shown
 NOTES = {
@@ -39,8 +43,13 @@ class Demo:
 
 @contextmanager
 def start(port: int, protocols: Sequence[str], folder: Path | None = None) -> Iterator[Demo]:
-    """Run the demo until the block ends. Raises OSError if the port is taken; 0 takes a free one."""
-    server = Server(_not_yet, HOST, port)  # bound first: the addresses of everything else follow from its port
+    """Run the demo until the block ends.
+
+    Raises OSError if the port is taken; 0 takes a free one.
+    """
+    server = Server(
+        _not_yet, HOST, port
+    )  # bound first: the addresses of everything else follow from its port
     url = f"http://localhost:{server.port}"
     roots = ROOTS if len(protocols) > 1 else {protocols[0]: "/oauth"}
     with ExitStack() as stack:
@@ -48,7 +57,9 @@ def start(port: int, protocols: Sequence[str], folder: Path | None = None) -> It
         tokens = Tokens(folder or Path.cwd())
         sandbox = Sandbox(redirect_uris=[f"{url}{roots[name]}/access_token" for name in protocols])
         soundcloud = stack.enter_context(serve(sandbox))
-        connections = [_connection(name, roots[name], sandbox, soundcloud.url) for name in protocols]
+        connections = [
+            _connection(name, roots[name], sandbox, soundcloud.url) for name in protocols
+        ]
         server.app = _wrapped(Site(connections, tokens, url, soundcloud.url), connections, url)
         stack.enter_context(server.start())
         yield Demo(f"{url}/", f"{soundcloud.url}/", tokens.path)
@@ -65,14 +76,26 @@ def _connection(name: str, root: str, sandbox: Sandbox, sandbox_url: str) -> Con
     if name == "oauth2":
         flow, sign = OAuth2(*CLIENT, provider=sandbox.oauth2_provider(sandbox_url)), with_oauth2
     else:
-        flow, sign = OAuth1(*CLIENT, provider=sandbox.oauth1_provider(sandbox_url)), with_oauth1(*CLIENT)
-    return Connection(name, flow, NOTES[name], f"{root}/request_token", f"{root}/access_token", Api(sandbox_url, sign))
+        flow, sign = (
+            OAuth1(*CLIENT, provider=sandbox.oauth1_provider(sandbox_url)),
+            with_oauth1(*CLIENT),
+        )
+    return Connection(
+        name,
+        flow,
+        NOTES[name],
+        f"{root}/request_token",
+        f"{root}/access_token",
+        Api(sandbox_url, sign),
+    )
 
 
 def _wrapped(site: Site, connections: Sequence[Connection], url: str) -> WSGIApplication:
     """The site, inside one SCConnect for each connection."""
     app: WSGIApplication = site
-    secret_key = secrets.token_urlsafe(32)  # a cookie is salted by its flow: two instances may share a key
+    secret_key = secrets.token_urlsafe(
+        32
+    )  # a cookie is salted by its flow: two instances may share a key
     for connection in connections:
         app = SCConnect(
             app,

@@ -16,7 +16,8 @@ import webob
 from scconnect_wsgi.demo.account import Api
 from scconnect_wsgi.demo.tokens import Tokens
 from scconnect_wsgi.errors import ConnectError
-from scconnect_wsgi.flow import AccessToken, Flow
+from scconnect_wsgi.flow import Flow
+from scconnect_wsgi.token import AccessToken
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -43,13 +44,20 @@ class Connection:
 
 
 class Site:
-    """The wrapped application. ``url`` is its own address, ``sandbox_url`` the one the pictures come from."""
+    """The wrapped application.
 
-    def __init__(self, connections: Sequence[Connection], tokens: Tokens, url: str, sandbox_url: str) -> None:
+    ``url`` is its own address, ``sandbox_url`` the one the pictures come from.
+    """
+
+    def __init__(
+        self, connections: Sequence[Connection], tokens: Tokens, url: str, sandbox_url: str
+    ) -> None:
         self._apis = {connection.name: connection.api for connection in connections}
         self._tokens = tokens
         self._url = url
-        self._page = PAGE.substitute(cards="".join(map(_card, connections)), sandbox=html.escape(sandbox_url))
+        self._page = PAGE.substitute(
+            cards="".join(map(_card, connections)), sandbox=html.escape(sandbox_url)
+        )
         self._policy = (
             f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: {sandbox_url}; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,15 +71,23 @@ class Site:
             ("POST", "/disconnect"): self._disconnect,
         }
 
-    def store_token_of(self, connection: Connection) -> Callable[[AccessToken, webob.Request], Mapping[str, str]]:
-        """The ``store_token`` of a connection: whose account it is, then where the token is kept."""
+    def store_token_of(
+        self, connection: Connection
+    ) -> Callable[[AccessToken, webob.Request], Mapping[str, str]]:
+        """The ``store_token`` of a connection:
+
+        whose account it is, then where the token is kept.
+        """
 
         def store_token(token: AccessToken, request: webob.Request) -> Mapping[str, str]:
             owner = browser_of(request)
             if owner is None:
                 raise LookupError("The browser came back without the demo's cookie.")
             username = connection.api.username(token)
-            return {"username": username, "oauth_token_id": str(self._tokens.save(owner, connection.name, token))}
+            return {
+                "username": username,
+                "oauth_token_id": str(self._tokens.save(owner, connection.name, token)),
+            }
 
         return store_token
 
@@ -80,7 +96,11 @@ class Site:
         request = webob.Request(environ)
         handler = self._routes.get((environ["REQUEST_METHOD"], environ["PATH_INFO"] or "/"))
         try:
-            response = handler(request) if handler else _json(404, error="There is nothing at this address.")
+            response = (
+                handler(request)
+                if handler
+                else _json(404, error="There is nothing at this address.")
+            )
         except UnicodeDecodeError:
             response = _json(400, error="The request is not UTF-8.")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -88,12 +108,18 @@ class Site:
         return response(environ, start_response)
 
     def _home(self, request: webob.Request) -> webob.Response:
-        if request.host_url != self._url:  # opened as 127.0.0.1: the flow would come back to another site's page
+        if (
+            request.host_url != self._url
+        ):  # opened as 127.0.0.1: the flow would come back to another site's page
             return webob.Response(status=303, location=f"{self._url}/")
-        response = webob.Response(self._page, content_type="text/html", charset="utf-8", cache_control="no-store")
+        response = webob.Response(
+            self._page, content_type="text/html", charset="utf-8", cache_control="no-store"
+        )
         response.headers["Content-Security-Policy"] = self._policy
         if browser_of(request) is None:
-            response.set_cookie(COOKIE, secrets.token_urlsafe(32), path="/", httponly=True, samesite="Lax")
+            response.set_cookie(
+                COOKIE, secrets.token_urlsafe(32), path="/", httponly=True, samesite="Lax"
+            )
         return response
 
     def _connections(self, request: webob.Request) -> webob.Response:
@@ -133,13 +159,18 @@ def _token_id(request: webob.Request) -> str:
 
 
 def _card(connection: Connection) -> str:
-    fields = {name: html.escape(getattr(connection, name)) for name in ("name", "note", "start", "callback")}
+    fields = {
+        name: html.escape(getattr(connection, name))
+        for name in ("name", "note", "start", "callback")
+    }
     return CARD.substitute(fields, title=html.escape(connection.flow.name))
 
 
 def _file(name: str, content_type: str) -> Callable[[webob.Request], webob.Response]:
     content = (HERE / name).read_bytes()
-    return lambda request: webob.Response(content, content_type=content_type, charset="utf-8", cache_control="no-cache")
+    return lambda request: webob.Response(
+        content, content_type=content_type, charset="utf-8", cache_control="no-cache"
+    )
 
 
 def _json(status: int, **fields: object) -> webob.Response:

@@ -10,7 +10,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from scconnect_wsgi.flow import AccessToken
+from scconnect_wsgi.token import AccessToken
 
 FILE_NAME = "demo.sqlite3"
 TABLE = """
@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS scconnect_demo (
 
 
 class Tokens:
-    """One token for each browser and protocol. Any thread may use it: every call opens the file anew.
+    """One token for each browser and protocol. Any thread may use it: every call opens the file
+    anew.
 
     Raises OSError if the file that is there cannot be used.
     """
@@ -38,14 +39,20 @@ class Tokens:
                 # A sandbox forgets everything when it stops: tokens of an earlier run open nothing.
                 db.execute("DELETE FROM scconnect_demo")
         except sqlite3.DatabaseError:
-            raise OSError(errno.EINVAL, f"{self.path} is no database, or in use; move it away") from None
+            raise OSError(
+                errno.EINVAL, f"{self.path} is no database, or in use; move it away"
+            ) from None
 
     def save(self, owner: str, protocol: str, token: AccessToken) -> int:
         """Keep a token in place of the one before; its id."""
         with closing(sqlite3.connect(self.path)) as db, db:
-            db.execute("DELETE FROM scconnect_demo WHERE owner = ? AND protocol = ?", (owner, protocol))
+            db.execute(
+                "DELETE FROM scconnect_demo WHERE owner = ? AND protocol = ?", (owner, protocol)
+            )
             row = (owner, protocol, json.dumps(token.to_dict()))
-            cursor = db.execute("INSERT INTO scconnect_demo (owner, protocol, token) VALUES (?, ?, ?)", row)
+            cursor = db.execute(
+                "INSERT INTO scconnect_demo (owner, protocol, token) VALUES (?, ?, ?)", row
+            )
             return int(cursor.lastrowid or 0)
 
     def find(self, owner: str, token_id: str) -> tuple[str, AccessToken] | None:
@@ -58,7 +65,9 @@ class Tokens:
     def of(self, owner: str) -> dict[str, str]:
         """The ids of this owner's tokens, by protocol."""
         with closing(sqlite3.connect(self.path)) as db:
-            rows = db.execute("SELECT protocol, id FROM scconnect_demo WHERE owner = ?", (owner,)).fetchall()
+            rows = db.execute(
+                "SELECT protocol, id FROM scconnect_demo WHERE owner = ?", (owner,)
+            ).fetchall()
         return {protocol: str(token_id) for protocol, token_id in rows}
 
     def delete(self, owner: str, token_id: str) -> None:
@@ -68,7 +77,10 @@ class Tokens:
 
 
 def _private_file(folder: Path) -> Path:
-    """A file of mode 0600, made before SQLite writes to it; in a new folder where this one is read-only."""
+    """A file of mode 0600, made before SQLite writes to it;
+
+    in a new folder where this one is read-only.
+    """
     path = folder / FILE_NAME
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)

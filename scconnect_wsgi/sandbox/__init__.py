@@ -1,4 +1,5 @@
-"""SoundCloud on your own machine: a provider that speaks both protocols and verifies what it is sent.
+"""SoundCloud on your own machine: a provider that speaks both protocols and verifies what it is
+sent.
 
     from scconnect_wsgi.sandbox import Sandbox, serve
 

@@ -1,4 +1,7 @@
-"""The part of SoundCloud's API that a connected site asks first: who is it, what have they uploaded."""
+"""The part of SoundCloud's API that a connected site asks first:
+
+who is it, what have they uploaded.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ AVATAR = (
 
 
 class Api:
-    """The endpoints that take an access token. It comes in the Authorization header, never in a query."""
+    """The endpoints that take an access token.
+
+    It comes in the Authorization header, never in a query.
+    """
 
     def __init__(self, state: State, oauth1: OAuth1Server, oauth2: OAuth2Server) -> None:
         self._state = state
@@ -33,14 +39,21 @@ class Api:
         user = self._user(request, habits)
         if user is None:
             return _error(401, "Unauthorized")
-        return webob.Response(json_body=_bent(_profile(user, f"{request.application_url}/avatar.svg"), habits))
+        return webob.Response(
+            json_body=_bent(_profile(user, f"{request.application_url}/avatar.svg"), habits)
+        )
 
     def avatar(self, request: webob.Request, habits: Habits) -> webob.Response:
         """Everybody's picture: nothing is fetched from anywhere else."""
-        return webob.Response(AVATAR, content_type="image/svg+xml", charset="utf-8", cache_control="max-age=60")
+        return webob.Response(
+            AVATAR, content_type="image/svg+xml", charset="utf-8", cache_control="max-age=60"
+        )
 
     def tracks(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """The user's tracks, private ones included: a page of them, or (deprecated) a bare array."""
+        """The user's tracks, private ones included:
+
+        a page of them, or (deprecated) a bare array.
+        """
         user = self._user(request, habits)
         if user is None:
             return _error(401, "Unauthorized")
@@ -58,7 +71,9 @@ class Api:
         return webob.Response(json_body={"collection": page, "next_href": more})
 
     def sign_out(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """End the session of the token, which comes in the header or, as SoundCloud documents it, in a JSON body."""
+        """End the session of the token, which comes in the header or, as SoundCloud documents it,
+        in a JSON body.
+        """
         grant = self._oauth2.grant_of(_token(request) or _token_in_body(request))
         if grant is None or "revoked" in habits:
             return _error(401, "Unauthorized")
@@ -93,7 +108,11 @@ def _token_in_body(request: webob.Request) -> str:
 
 def _error(status: int, text: str) -> webob.Response:
     fields = {"code": status, "message": text, "link": DOCUMENTATION}
-    fields |= {"status": f"{status} - {text}", "errors": [], "error": None}  # deprecated there, still sent
+    fields |= {
+        "status": f"{status} - {text}",
+        "errors": [],
+        "error": None,
+    }  # deprecated there, still sent
     return webob.Response(json_body=fields, status=status)
 
 

@@ -29,7 +29,10 @@ Handler = Callable[[webob.Request, Habits], webob.Response]
 
 @dataclass(frozen=True)
 class Route:
-    """Who answers a path. ``count`` names a machine's endpoint in ``Sandbox.counts``; pages misbehave less."""
+    """Who answers a path.
+
+    ``count`` names a machine's endpoint in ``Sandbox.counts``; pages misbehave less.
+    """
 
     handler: Handler
     methods: tuple[str, ...] = ("GET", "HEAD", "POST")
@@ -40,13 +43,14 @@ class Route:
 class Sandbox:
     """SoundCloud on your own machine, as a WSGI application.
 
-    One application is registered: ``client_id`` and ``client_secret`` are its consumer key and secret
-    in OAuth 1.0a as well. ``redirect_uris`` are the addresses it may come back to (None: every one on a
-    loopback host). ``misbehave`` holds names of scconnect_wsgi.sandbox.misbehave, ``NAME`` or
-    ``NAME=VALUE``; ``access_token_lifetime`` is in seconds; ``rsa_public_key`` is a PEM text, needed for
-    RSA-SHA1. Raises ValueError for a misbehaviour it does not know.
+    One application is registered: ``client_id`` and ``client_secret`` are its consumer key and
+    secret in OAuth 1.0a as well. ``redirect_uris`` are the addresses it may come back to (None:
+    every one on a loopback host). ``misbehave`` holds names of scconnect_wsgi.sandbox.misbehave,
+    ``NAME`` or ``NAME=VALUE``; ``access_token_lifetime`` is in seconds; ``rsa_public_key`` is a PEM
+    text, needed for RSA-SHA1. Raises ValueError for a misbehaviour it does not know.
 
-    ``counts`` says how often each endpoint was reached, and as ``redeemed`` how many refresh tokens were used up.
+    ``counts`` says how often each endpoint was reached, and as ``redeemed`` how many refresh tokens
+    were used up.
     """
 
     def __init__(
@@ -65,9 +69,13 @@ class Sandbox:
         client = Client(client_id, client_secret, redirect_uris)
         oauth1 = OAuth1Server(self._state, client, rsa_public_key)
         oauth2 = OAuth2Server(self._state, client, access_token_lifetime)
-        self._routes = self._table(oauth1, oauth2, Api(self._state, oauth1, oauth2), Pages(self._state, oauth1, oauth2))
+        self._routes = self._table(
+            oauth1, oauth2, Api(self._state, oauth1, oauth2), Pages(self._state, oauth1, oauth2)
+        )
 
-    def _table(self, oauth1: OAuth1Server, oauth2: OAuth2Server, api: Api, pages: Pages) -> dict[str, Route]:
+    def _table(
+        self, oauth1: OAuth1Server, oauth2: OAuth2Server, api: Api, pages: Pages
+    ) -> dict[str, Route]:
         get, post = ("GET", "HEAD"), ("POST",)
         return {
             "/": Route(pages.home, get),
@@ -78,21 +86,32 @@ class Sandbox:
             "/logout": Route(pages.logout, post),
             "/sandbox.css": Route(pages.style, get),
             "/oauth/token": Route(oauth2.token, post, "token", machine=True),
-            "/oauth/request_token": Route(oauth1.request_token, ("GET", "POST"), "request_token", machine=True),
-            "/oauth/access_token": Route(oauth1.access_token, ("GET", "POST"), "access_token", machine=True),
+            "/oauth/request_token": Route(
+                oauth1.request_token, ("GET", "POST"), "request_token", machine=True
+            ),
+            "/oauth/access_token": Route(
+                oauth1.access_token, ("GET", "POST"), "access_token", machine=True
+            ),
             "/me": Route(api.me, get, "me", machine=True),
             "/me/tracks": Route(api.tracks, get, "tracks", machine=True),
             "/avatar.svg": Route(api.avatar, get),
             "/sign-out": Route(api.sign_out, post, "sign_out", machine=True),
-            "/elsewhere": Route(lambda request, habits: webob.Response("elsewhere"), count="elsewhere"),
-            "/sandbox/counts": Route(lambda request, habits: webob.Response(json_body=dict(self.counts)), get),
+            "/elsewhere": Route(
+                lambda request, habits: webob.Response("elsewhere"), count="elsewhere"
+            ),
+            "/sandbox/counts": Route(
+                lambda request, habits: webob.Response(json_body=dict(self.counts)), get
+            ),
             "/sandbox/revoke": Route(partial(self._told, self.revoke), post),
             "/sandbox/expire": Route(partial(self._told, self.expire), post),
             "/sandbox/misbehave": Route(self._misbehave, post),
         }
 
     def oauth2_provider(self, root: str, **overrides: Any) -> OAuth2Provider:
-        """The addresses of OAuth 2.1 below ``root``, the URL this application answers at; ``overrides`` as below."""
+        """The addresses of OAuth 2.1 below ``root``, the URL this application answers at;
+
+        ``overrides`` as below.
+        """
         fields = {
             "authorize_url": f"{root}/authorize",
             "token_url": f"{root}/oauth/token",
@@ -102,7 +121,10 @@ class Sandbox:
         return OAuth2Provider(**{**fields, **overrides})
 
     def oauth1_provider(self, root: str, **overrides: Any) -> OAuth1Provider:
-        """The addresses of OAuth 1.0a below ``root``; ``overrides`` are further fields of OAuth1Provider."""
+        """The addresses of OAuth 1.0a below ``root``;
+
+        ``overrides`` are further fields of OAuth1Provider.
+        """
         fields = {
             "request_token_url": f"{root}/oauth/request_token",
             "authorize_url": f"{root}/oauth/authorize",
@@ -112,15 +134,24 @@ class Sandbox:
         return OAuth1Provider(**{**fields, **overrides})
 
     def misbehave(self, *words: str) -> None:
-        """From now on have these bad days and no others. Raises ValueError for one it does not know."""
+        """From now on have these bad days and no others.
+
+        Raises ValueError for one it does not know.
+        """
         self._habits = bad.parse(words)
 
     def revoke(self, username: str | None = None) -> None:
-        """``username`` (None: everybody) takes the permission back: tokens stop, refresh answers invalid_grant."""
+        """``username`` (None:
+
+        everybody) takes the permission back: tokens stop, refresh answers invalid_grant.
+        """
         self._state.revoke(username)
 
     def expire(self, username: str | None = None) -> None:
-        """The access tokens of ``username`` (None: everybody) end now; refresh gives others. OAuth 2.1 alone."""
+        """The access tokens of ``username`` (None:
+
+        everybody) end now; refresh gives others. OAuth 2.1 alone.
+        """
         self._state.expire(username)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -139,7 +170,9 @@ class Sandbox:
         if route is None:
             return message(request, 404, "Nothing here", "The sandbox has no page at this address.")
         if request.method not in route.methods:
-            refused = message(request, 405, "Not like that", "This address does not answer that method.")
+            refused = message(
+                request, 405, "Not like that", "This address does not answer that method."
+            )
             refused.allow = route.methods
             return refused
         if (request.content_length or 0) > LARGEST_BODY:
@@ -160,7 +193,9 @@ class Sandbox:
         if route.count and (route.count != "authorize" or request.method == "GET"):
             self.counts.hit("refresh" if refresh else route.count)
 
-    def _told(self, change: Callable[[str | None], None], request: webob.Request, habits: Habits) -> webob.Response:
+    def _told(
+        self, change: Callable[[str | None], None], request: webob.Request, habits: Habits
+    ) -> webob.Response:
         username = request.GET.get("username") or request.POST.get("username")
         change(str(username) if username else None)
         return webob.Response(status=204)

@@ -1,12 +1,12 @@
 """Providers have bad days. Each is a name, for the constructor or for a URL.
 
 ``Sandbox(misbehave=("slow=2", "html"))`` applies to every request; the path prefix
-``/misbehave/slow=2/misbehave/html`` to the request below it. A prefix works like a mount (it moves to
-SCRIPT_NAME), so signatures over the full URL still verify and ``root + "/misbehave/html"`` is a root
-like any other. In a URL a value is percent-encoded twice where it holds a slash.
+``/misbehave/slow=2/misbehave/html`` to the request below it. A prefix works like a mount (it moves
+to SCRIPT_NAME), so signatures over the full URL still verify and ``root + "/misbehave/html"`` is a
+root like any other. In a URL a value is percent-encoded twice where it holds a slash.
 
-Everything that replaces or delays an answer concerns the endpoints that programs call (tokens and API),
-never the pages that people see.
+Everything that replaces or delays an answer concerns the endpoints that programs call (tokens and
+API), never the pages that people see.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ LONG = 1500  # characters; the longest tokens that providers in service hand out
 # name -> (value where none is given, what it does)
 MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "slow": ("5", "waits this many seconds before it answers, at most 60"),
-    "jitter": ("0.1", "waits at random, up to this many seconds, before it answers and before the answer leaves"),
-    "drip": ("0.1", "sends header and body byte by byte, this many seconds each, at most 60 in all"),
+    "jitter": (
+        "0.1",
+        "waits at random, up to this many seconds, before it answers and before the answer leaves",
+    ),
+    "drip": (
+        "0.1",
+        "sends header and body byte by byte, this many seconds each, at most 60 in all",
+    ),
     "down": ("", "closes the connection without an answer"),
     "status": ("500", "answers with this status and a JSON error"),
     "429": ("7", "too many requests; Retry-After is the value"),
@@ -50,7 +56,10 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "unauthorized": ("", "the API answers 401 to every token; the token endpoint works"),
     "username": ("joe", "the API gives every account this display name"),
     "urn": ("", "the API gives every account this urn, empty unless given, and no id"),
-    "refresh-lost": ("", "OAuth 2.1: uses a refresh token up and closes the connection without an answer"),
+    "refresh-lost": (
+        "",
+        "OAuth 2.1: uses a refresh token up and closes the connection without an answer",
+    ),
     "unconfirmed": ("", "OAuth 1.0a: no oauth_callback_confirmed"),
     "Confirmed": ("", "OAuth 1.0a: oauth_callback_confirmed is spelled True"),
     "no-state": ("", "OAuth 2.1: comes back without the state"),
@@ -63,18 +72,31 @@ MISBEHAVIOURS: dict[str, tuple[str, str]] = {
     "denied-problem": ("", "OAuth 1.0a: a refusal is spelled oauth_problem=user_refused"),
     "denied-error": ("", "OAuth 1.0a: a refusal is spelled error=access_denied"),
 }
-_NUMBERS: dict[str, Callable[[str], float]] = {"slow": float, "jitter": float, "drip": float, "status": int, "429": int}
+_NUMBERS: dict[str, Callable[[str], float]] = {
+    "slow": float,
+    "jitter": float,
+    "drip": float,
+    "status": int,
+    "429": int,
+}
 
 
 def parse(words: Iterable[str]) -> Habits:
-    """``NAME`` or ``NAME=VALUE`` each. Raises ValueError for a name that is not in MISBEHAVIOURS."""
+    """``NAME`` or ``NAME=VALUE`` each.
+
+    Raises ValueError for a name that is not in MISBEHAVIOURS.
+    """
     habits = {}
     for word in words:
         name, _, value = word.partition("=")
         if name not in MISBEHAVIOURS:
-            raise ValueError(f"No misbehaviour is called {name!r}; there are {', '.join(MISBEHAVIOURS)}.")
+            raise ValueError(
+                f"No misbehaviour is called {name!r}; there are {', '.join(MISBEHAVIOURS)}."
+            )
         habits[name] = value or MISBEHAVIOURS[name][0]
-        if name in _NUMBERS and not _NUMBERS[name](habits[name]) >= 0:  # raises ValueError where it is no number
+        if (
+            name in _NUMBERS and not _NUMBERS[name](habits[name]) >= 0
+        ):  # raises ValueError where it is no number
             raise ValueError(f"The value of {name} must not be negative.")
         if not value.isascii() or not value.isprintable():  # it may become a header
             raise ValueError("A value must be printable ASCII.")
@@ -84,7 +106,10 @@ def parse(words: Iterable[str]) -> Habits:
 
 
 def take_prefixes(environ: dict[str, object]) -> Habits:
-    """Move every ``/misbehave/NAME[=VALUE]`` at the front of PATH_INFO to SCRIPT_NAME. Raises ValueError."""
+    """Move every ``/misbehave/NAME[=VALUE]`` at the front of PATH_INFO to SCRIPT_NAME.
+
+    Raises ValueError.
+    """
     words = []
     while str(environ["PATH_INFO"]).startswith(PREFIX):
         word, slash, rest = str(environ["PATH_INFO"])[len(PREFIX) :].partition("/")
@@ -129,13 +154,17 @@ def _jitter(habits: Habits) -> None:
 
 def _instead(name: str, value: str, request: webob.Request) -> webob.Response:
     if name == "down":
-        raise ConnectionAbortedError("misbehave: down")  # wsgiref closes the connection without a word
+        raise ConnectionAbortedError(
+            "misbehave: down"
+        )  # wsgiref closes the connection without a word
     if name == "redirect":
         root = f"http://{value}" if value else request.host_url
         return webob.Response(status=307, location=f"{root}/elsewhere")
     if name == "429":
         limited = {"error": "rate_limit_exceeded"}
-        return webob.Response(json_body=limited, status=429, headerlist=_json([("Retry-After", value)]))
+        return webob.Response(
+            json_body=limited, status=429, headerlist=_json([("Retry-After", value)])
+        )
     if name == "status":
         return webob.Response(json_body={"error": "server_error"}, status=int(value))
     return _BODIES[name]()
@@ -167,7 +196,9 @@ _BODIES = {
     "garbage": lambda: webob.Response(b'{"access_token": \x00\xff[[[', headerlist=_json([])),
     "huge": lambda: webob.Response(app_iter=_endless(), headerlist=_json([])),
     "gzip-bomb": lambda: webob.Response(_bomb(), headerlist=_json([("Content-Encoding", "gzip")])),
-    "error200": lambda: webob.Response("Invalid signature.", content_type="text/plain", charset="utf-8"),
+    "error200": lambda: webob.Response(
+        "Invalid signature.", content_type="text/plain", charset="utf-8"
+    ),
 }
 
 

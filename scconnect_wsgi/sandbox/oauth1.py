@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 import webob
 from oauthlib import oauth1
 
+from scconnect_wsgi.query import with_query
 from scconnect_wsgi.sandbox.clients import Client
 from scconnect_wsgi.sandbox.misbehave import Habits, long_token
 from scconnect_wsgi.sandbox.oauth1_validator import Validator
 from scconnect_wsgi.sandbox.state import RequestToken, State
-from scconnect_wsgi.urls import with_query
 
 _Endpoint = Callable[..., tuple[dict[str, str], str | None, int]]
 FORM = "application/x-www-form-urlencoded"
@@ -46,7 +46,10 @@ class OAuth1Server:
         return self._exchange(self._server.create_access_token_response, request, _long(habits))
 
     def find(self, token: str) -> RequestToken | None:
-        """What the user is asked about (RFC 5849 section 2.2); None for a token that is unknown, old or used."""
+        """What the user is asked about (RFC 5849 section 2.2);
+
+        None for a token that is unknown, old or used.
+        """
         return self._state.request_token(token)
 
     def allow(self, url: str, token: str, username: str) -> str | None:
@@ -69,7 +72,9 @@ class OAuth1Server:
         if found is None:
             return None
         if "denied-problem" in habits:
-            return with_query(found.callback, {"oauth_problem": "user_refused", "oauth_token": token})
+            return with_query(
+                found.callback, {"oauth_problem": "user_refused", "oauth_token": token}
+            )
         if "denied-error" in habits:
             return with_query(found.callback, {"oauth_token": token, "error": "access_denied"})
         return with_query(found.callback, {"denied": token})
@@ -85,7 +90,9 @@ class OAuth1Server:
         access = self._state.access.get(verified.resource_owner_key) if valid else None
         return access.grant.username if access else None
 
-    def _exchange(self, endpoint: _Endpoint, request: webob.Request, fields: Mapping[str, str]) -> webob.Response:
+    def _exchange(
+        self, endpoint: _Endpoint, request: webob.Request, fields: Mapping[str, str]
+    ) -> webob.Response:
         try:
             with self._state.lock:  # oauthlib looks a token up first and invalidates it last
                 _, body, status = endpoint(
@@ -93,7 +100,9 @@ class OAuth1Server:
                 )
         except ValueError:  # oauthlib lets a malformed header or query through as one
             body, status = urlencode({"error": "invalid_request"}), 400
-        return webob.Response(body or UNAUTHORIZED, status=status, content_type=FORM, charset="utf-8")
+        return webob.Response(
+            body or UNAUTHORIZED, status=status, content_type=FORM, charset="utf-8"
+        )
 
 
 def _long(habits: Habits) -> dict[str, str]:

@@ -40,8 +40,8 @@ class Validator(oauth1.RequestValidator):
         """RSA-SHA1 only where there is a key to verify it with."""
         return (*METHODS, "RSA-SHA1") if self._rsa_public_key else METHODS
 
-    # oauthlib wants keys, nonces and tokens of 20 to 30 letters and digits; RFC 5849 has no such rule,
-    # and clients send nonces of 8 characters, of 32, and with hyphens in them.
+    # oauthlib wants keys, nonces and tokens of 20 to 30 letters and digits; RFC 5849 has no such
+    # rule, and clients send nonces of 8 characters, of 32, and with hyphens in them.
     def check_client_key(self, client_key: str) -> bool:
         """Any key may ask; whether it is known is checked later."""
         return 0 < len(client_key) < 256
@@ -70,12 +70,19 @@ class Validator(oauth1.RequestValidator):
         """None."""
         return []
 
-    def validate_requested_realms(self, client_key: str, realms: list[str], request: Request) -> bool:
+    def validate_requested_realms(
+        self, client_key: str, realms: list[str], request: Request
+    ) -> bool:
         """See check_realms."""
         return True
 
     def validate_realms(
-        self, client_key: str, token: str, request: Request, uri: str | None = None, realms: list[str] | None = None
+        self,
+        client_key: str,
+        token: str,
+        request: Request,
+        uri: str | None = None,
+        realms: list[str] | None = None,
     ) -> bool:
         """See check_realms."""
         return True
@@ -123,7 +130,9 @@ class Validator(oauth1.RequestValidator):
         access_token: str | None = None,
     ) -> bool:
         """Whether this nonce is new; oauthlib has looked at the timestamp by now."""
-        return self._state.first_use(client_key, timestamp, nonce, request_token or access_token or "")
+        return self._state.first_use(
+            client_key, timestamp, nonce, request_token or access_token or ""
+        )
 
     def validate_redirect_uri(self, client_key: str, redirect_uri: str, request: Request) -> bool:
         """Whether the callback is registered."""
@@ -133,7 +142,9 @@ class Validator(oauth1.RequestValidator):
         """Whether these temporary credentials are still good."""
         return self._state.request_token(token) is not None
 
-    def validate_verifier(self, client_key: str, token: str, verifier: str, request: Request) -> bool:
+    def validate_verifier(
+        self, client_key: str, token: str, verifier: str, request: Request
+    ) -> bool:
         """Whether the user's own browser brought this verifier."""
         found = self._state.request_token(token)
         expected = (found and found.verifier) or generate_token()
@@ -156,7 +167,9 @@ class Validator(oauth1.RequestValidator):
     # Keeping. oauthlib's stubs call these dictionaries strings.
     def save_request_token(self, token: Mapping[str, str], request: Request) -> None:  # type: ignore[override]
         """New temporary credentials."""
-        held = RequestToken(token["oauth_token_secret"], str(request.redirect_uri), list(request.realms or ()))
+        held = RequestToken(
+            token["oauth_token_secret"], str(request.redirect_uri), list(request.realms or ())
+        )
         self._state.remember(self._state.request_tokens, token["oauth_token"], held)
 
     def save_verifier(self, token: str, verifier: Mapping[str, str], request: Request) -> None:
@@ -169,6 +182,8 @@ class Validator(oauth1.RequestValidator):
         access = Access(Grant(str(found.username)), token["oauth_token_secret"])
         self._state.remember(self._state.access, token["oauth_token"], access)
 
-    def invalidate_request_token(self, client_key: str, request_token: str, request: Request) -> None:
+    def invalidate_request_token(
+        self, client_key: str, request_token: str, request: Request
+    ) -> None:
         """A request token is good for one exchange."""
         self._state.request_tokens.pop(request_token, None)

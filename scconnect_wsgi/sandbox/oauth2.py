@@ -20,7 +20,10 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class RefusedError(Exception):
-    """An authorization request that cannot go on: ``location`` sends the user back, None shows a page."""
+    """An authorization request that cannot go on:
+
+    ``location`` sends the user back, None shows a page.
+    """
 
     def __init__(self, reason: str, location: str | None = None) -> None:
         super().__init__(reason)
@@ -42,7 +45,10 @@ class OAuth2Server:
         grant.custom_validators.pre_auth.append(_require_s256)
 
     def ask(self, url: str) -> str:
-        """Verify an authorization request; the redirect URI the user will go back to. Raises RefusedError."""
+        """Verify an authorization request;
+
+        the redirect URI the user will go back to. Raises RefusedError.
+        """
         try:
             _, asked = self._server.validate_authorization_request(url)
         except oauth2.FatalClientError as error:
@@ -55,7 +61,9 @@ class OAuth2Server:
 
     def allow(self, url: str, username: str) -> str:
         """The user said yes: where to send them, with a code."""
-        headers, _, _ = self._server.create_authorization_response(url, credentials={"user": username})
+        headers, _, _ = self._server.create_authorization_response(
+            url, credentials={"user": username}
+        )
         return str(headers["Location"])
 
     def deny(self, url: str) -> str:
@@ -99,12 +107,17 @@ def _require_s256(request: Request) -> dict[str, Any]:
     if request.code_challenge is None:
         raise oauth2.InvalidRequestError("Code challenge required.", request=request)
     if request.code_challenge_method != "S256" or len(str(request.code_challenge)) != 43:
-        raise oauth2.InvalidRequestError("The code challenge must be made with S256.", request=request)
+        raise oauth2.InvalidRequestError(
+            "The code challenge must be made with S256.", request=request
+        )
     return {}
 
 
 def _access_token(request: Request) -> str:
-    """Long, and in three parts like SoundCloud's; whoever takes it apart finds nothing to rely on."""
+    """Long, and in three parts like SoundCloud's;
+
+    whoever takes it apart finds nothing to rely on.
+    """
     claims = {"jti": secrets.token_urlsafe(24), "pad": "sandbox" * 20}
     parts = [
         json.dumps({"alg": "ES256", "typ": "at+jwt"}).encode(),

@@ -14,7 +14,10 @@ from scconnect_wsgi.sandbox.state import CODE_LIFETIME, Access, Code, Grant, Sta
 
 
 class Validator(oauth2.RequestValidator):
-    """Answers oauthlib's questions from the state. Codes and refresh tokens are used up by the look at them."""
+    """Answers oauthlib's questions from the state.
+
+    Codes and refresh tokens are used up by the look at them.
+    """
 
     def __init__(self, state: State, client: Client) -> None:
         super().__init__()
@@ -22,7 +25,9 @@ class Validator(oauth2.RequestValidator):
         self._client = client
 
     # The application.
-    def validate_client_id(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> bool:
+    def validate_client_id(
+        self, client_id: str, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
         """Whether we know the application."""
         return client_id == self._client.id
 
@@ -32,23 +37,39 @@ class Validator(oauth2.RequestValidator):
 
     def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
         """Client id and secret, both in the body."""
-        if request.client_id != self._client.id or not self._client.has_secret(request.client_secret or ""):
+        if request.client_id != self._client.id or not self._client.has_secret(
+            request.client_secret or ""
+        ):
             return False
         request.client = self._client
         return True
 
-    def authenticate_client_id(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> bool:
+    def authenticate_client_id(
+        self, client_id: str, request: Request, *args: Any, **kwargs: Any
+    ) -> bool:
         """Never without the secret."""
         return False
 
     def validate_response_type(
-        self, client_id: str, response_type: str, client: Any, request: Request, *args: Any, **kwargs: Any
+        self,
+        client_id: str,
+        response_type: str,
+        client: Any,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
     ) -> bool:
         """Codes alone."""
         return response_type == "code"
 
     def validate_grant_type(
-        self, client_id: str, grant_type: str, client: Any, request: Request, *args: Any, **kwargs: Any
+        self,
+        client_id: str,
+        grant_type: str,
+        client: Any,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
     ) -> bool:
         """The two that SoundCloud gives a user's application."""
         return grant_type in ("authorization_code", "refresh_token")
@@ -60,14 +81,25 @@ class Validator(oauth2.RequestValidator):
         """Whether it is registered, to the byte."""
         return self._client.may_return_to(redirect_uri)
 
-    def get_default_redirect_uri(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> str:
+    def get_default_redirect_uri(
+        self, client_id: str, request: Request, *args: Any, **kwargs: Any
+    ) -> str:
         """None: it must be said in both legs."""
         return ""
 
     def confirm_redirect_uri(
-        self, client_id: str, code: str, redirect_uri: str, client: Any, request: Request, *args: Any, **kwargs: Any
+        self,
+        client_id: str,
+        code: str,
+        redirect_uri: str,
+        client: Any,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
     ) -> bool:
-        """Compared in validate_code already, where the answer to a wrong one is invalid_grant as on SoundCloud."""
+        """Compared in validate_code already, where the answer to a wrong one is invalid_grant as on
+        SoundCloud.
+        """
         return True
 
     # The code and its challenge.
@@ -75,9 +107,13 @@ class Validator(oauth2.RequestValidator):
         """Always (OAuth 2.1 section 4.1.1)."""
         return True
 
-    def save_authorization_code(self, client_id: str, code: Any, request: Request, *args: Any, **kwargs: Any) -> None:
+    def save_authorization_code(
+        self, client_id: str, code: Any, request: Request, *args: Any, **kwargs: Any
+    ) -> None:
         """A new code, bound to user, redirect URI and challenge."""
-        held = Code(Grant(str(request.user)), str(request.redirect_uri), str(request.code_challenge))
+        held = Code(
+            Grant(str(request.user)), str(request.redirect_uri), str(request.code_challenge)
+        )
         self._state.remember(self._state.codes, code["code"], held)
 
     def validate_code(
@@ -93,7 +129,11 @@ class Validator(oauth2.RequestValidator):
                 return False
             if held.used:
                 held.grant.revoked = True
-            usable = not held.used and not held.grant.revoked and time.time() - held.born <= CODE_LIFETIME
+            usable = (
+                not held.used
+                and not held.grant.revoked
+                and time.time() - held.born <= CODE_LIFETIME
+            )
             held.used = True
         request.user, request.scopes = held.grant, []
         return usable and request.redirect_uri == held.redirect_uri
@@ -112,7 +152,9 @@ class Validator(oauth2.RequestValidator):
         """Done by validate_code, so that two at once cannot both pass."""
 
     # Tokens.
-    def save_token(self, token: Mapping[str, object], request: Request, *args: Any, **kwargs: Any) -> None:
+    def save_token(
+        self, token: Mapping[str, object], request: Request, *args: Any, **kwargs: Any
+    ) -> None:
         """A new pair."""
         grant: Any = request.user
         access = Access(grant, expires_at=time.time() + float(str(request.expires_in)))
@@ -130,7 +172,9 @@ class Validator(oauth2.RequestValidator):
         self._state.counts.hit("redeemed")
         return True
 
-    def get_original_scopes(self, refresh_token: str, request: Request, *args: Any, **kwargs: Any) -> list[str]:
+    def get_original_scopes(
+        self, refresh_token: str, request: Request, *args: Any, **kwargs: Any
+    ) -> list[str]:
         """None, as on SoundCloud."""
         return []
 
@@ -143,12 +187,20 @@ class Validator(oauth2.RequestValidator):
         return True
 
     # Scopes: SoundCloud has none to choose from.
-    def get_default_scopes(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> list[str]:
+    def get_default_scopes(
+        self, client_id: str, request: Request, *args: Any, **kwargs: Any
+    ) -> list[str]:
         """None."""
         return []
 
     def validate_scopes(
-        self, client_id: str, scopes: list[str], client: Any, request: Request, *args: Any, **kwargs: Any
+        self,
+        client_id: str,
+        scopes: list[str],
+        client: Any,
+        request: Request,
+        *args: Any,
+        **kwargs: Any,
     ) -> bool:
         """Whatever is asked for; it changes nothing."""
         return True

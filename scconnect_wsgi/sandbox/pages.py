@@ -33,11 +33,15 @@ class Pages:
             f"<dt><code>{html.escape(name)}</code></dt><dd>{html.escape(text)}</dd>"
             for name, (_, text) in MISBEHAVIOURS.items()
         )
-        return _finish(page(request, "home", "SoundCloud sandbox", misbehaviours=Markup(rows)), habits)
+        return _finish(
+            page(request, "home", "SoundCloud sandbox", misbehaviours=Markup(rows)), habits
+        )
 
     def style(self, request: webob.Request, habits: Habits) -> webob.Response:
         """The style sheet."""
-        return webob.Response(STYLE, content_type="text/css", charset="utf-8", cache_control="max-age=60")
+        return webob.Response(
+            STYLE, content_type="text/css", charset="utf-8", cache_control="max-age=60"
+        )
 
     def authorize2(self, request: webob.Request, habits: Habits) -> webob.Response:
         """OAuth 2.1: allow or deny (RFC 6749 section 4.1.1)."""
@@ -47,10 +51,16 @@ class Pages:
             if isinstance(answer, webob.Response):
                 return answer
             username, allowed = answer
-            location = self._oauth2.allow(request.url, username) if allowed else self._oauth2.deny(request.url)
+            location = (
+                self._oauth2.allow(request.url, username)
+                if allowed
+                else self._oauth2.deny(request.url)
+            )
         except RefusedError as refusal:
             if refusal.location is None:
-                return _finish(message(request, 400, "This request cannot be answered", _why(refusal)), habits)
+                return _finish(
+                    message(request, 400, "This request cannot be answered", _why(refusal)), habits
+                )
             location = refusal.location
         return _leave(with_issuer(bend(location, habits), habits))
 
@@ -64,13 +74,19 @@ class Pages:
             if isinstance(answer, webob.Response):
                 return answer
             username, allowed = answer
-            location = self._oauth1.allow(request.url, token, username) if allowed else self._oauth1.deny(token, habits)
+            location = (
+                self._oauth1.allow(request.url, token, username)
+                if allowed
+                else self._oauth1.deny(token, habits)
+            )
         if location is None:
             text = "The request token is unknown, too old, or was used already. Go back and start again."
             return _finish(message(request, 400, "This request cannot be answered", text), habits)
         return _leave(bend(location, habits))
 
-    def _decision(self, request: webob.Request, back: str, habits: Habits) -> tuple[str, bool] | webob.Response:
+    def _decision(
+        self, request: webob.Request, back: str, habits: Habits
+    ) -> tuple[str, bool] | webob.Response:
         """Who decided what; or the page that comes before it."""
         session_id, session = self._session(request)
         if session.username is None:
@@ -99,10 +115,14 @@ class Pages:
         username, password = _credentials(request)
         user = self._state.users.get(username)
         if not _same(request, session):
-            return self._form(request, habits, "login", session_id, session, after, username, "Please try again.")
+            return self._form(
+                request, habits, "login", session_id, session, after, username, "Please try again."
+            )
         if user is None or not hmac.compare_digest(user.password.encode(), password.encode()):
             problem = "This username and password do not belong together."
-            return self._form(request, habits, "login", session_id, session, after, username, problem)
+            return self._form(
+                request, habits, "login", session_id, session, after, username, problem
+            )
         return self._enter(session_id, username, after)
 
     def signup(self, request: webob.Request, habits: Habits) -> webob.Response:
@@ -112,11 +132,17 @@ class Pages:
         if request.method != "POST":
             return self._form(request, habits, "signup", session_id, session, after)
         username, password = _credentials(request)
-        problem = "Please try again." if not _same(request, session) else _name_problem(username, password)
+        problem = (
+            "Please try again."
+            if not _same(request, session)
+            else _name_problem(username, password)
+        )
         if not problem and self._state.sign_up(username, password) is None:
             problem = "This username is taken."
         if problem:
-            return self._form(request, habits, "signup", session_id, session, after, username, problem)
+            return self._form(
+                request, habits, "signup", session_id, session, after, username, problem
+            )
         return self._enter(session_id, username, after)
 
     def logout(self, request: webob.Request, habits: Habits) -> webob.Response:
@@ -135,7 +161,9 @@ class Pages:
         return session_id, session
 
     def _enter(self, session_id: str, username: str, after: str) -> webob.Response:
-        self._state.sessions.pop(session_id, None)  # a new id: the old one may be known to somebody else
+        self._state.sessions.pop(
+            session_id, None
+        )  # a new id: the old one may be known to somebody else
         session_id = secrets.token_urlsafe(32)
         self._state.remember(self._state.sessions, session_id, Session(username=username))
         return _with_cookie(_leave(after), session_id)
@@ -152,9 +180,15 @@ class Pages:
         problem: str = "",
     ) -> webob.Response:
         title = "Log in" if name == "login" else "Create an account"
-        text = Markup(f'<p class="problem" id="problem" role="alert">{html.escape(problem)}</p>') if problem else ""
+        text = (
+            Markup(f'<p class="problem" id="problem" role="alert">{html.escape(problem)}</p>')
+            if problem
+            else ""
+        )
         values = {"csrf": session.csrf, "after": after, "username": username, "problem": text}
-        return _finish(page(request, name, title, 400 if problem else 200, **values), habits, session_id)
+        return _finish(
+            page(request, name, title, 400 if problem else 200, **values), habits, session_id
+        )
 
 
 def _credentials(request: webob.Request) -> tuple[str, str]:
@@ -190,7 +224,9 @@ def _local(request: webob.Request, path: str) -> str:
 
 
 def _why(refusal: RefusedError) -> str:
-    return f"{refusal} Check the client id and the redirect URI: it must be registered, to the byte."
+    return (
+        f"{refusal} Check the client id and the redirect URI: it must be registered, to the byte."
+    )
 
 
 def _leave(location: str) -> webob.Response:
@@ -205,7 +241,9 @@ def _with_cookie(response: webob.Response, session_id: str) -> webob.Response:
     return response
 
 
-def _finish(response: webob.Response, habits: Habits, session_id: str | None = None) -> webob.Response:
+def _finish(
+    response: webob.Response, habits: Habits, session_id: str | None = None
+) -> webob.Response:
     if "coop" in habits:
         response.headers["Cross-Origin-Opener-Policy"] = habits["coop"]
     return _with_cookie(response, session_id) if session_id else response

@@ -1,4 +1,7 @@
-"""A small threaded HTTP server for this machine: keep-alive, no secrets in its log, stops when told."""
+"""A small threaded HTTP server for this machine:
+
+keep-alive, no secrets in its log, stops when told.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ DRAIN = 65_536  # bytes of a body nobody read that are swallowed to keep a conne
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A running server. ``url`` and ``port`` say where, ``stop()`` ends it; usable as a context manager."""
+    """A running server.
+
+    ``url`` and ``port`` say where, ``stop()`` ends it; usable as a context manager.
+    """
 
     daemon_threads = True
     block_on_close = False  # connections are closed by stop(), not waited for
@@ -37,7 +43,9 @@ class Server(ThreadingMixIn, WSGIServer):
         super().__init__((host, port), _Handler)
         self.port: int = self.server_address[1]
         self.url = f"http://{host}:{self.port}"
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
 
     def server_bind(self) -> None:
         """Bind, without the look-up of a host name that wsgiref makes."""
@@ -82,7 +90,10 @@ class Server(ThreadingMixIn, WSGIServer):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -147,16 +158,22 @@ class _Handler(WSGIRequestHandler):
         answer.http_version = "1.1"
         answer.keep = keep
         answer.run(self.server.app)
-        self.wfile.flush()  # wsgiref does so after a piece of the body, and there may have been none
+        # Wsgiref does so after a piece of the body, and there may have been none
+        self.wfile.flush()
         self.close_connection = not answer.keep or not answer.complete or raw.left > DRAIN
         if not self.close_connection and raw.left:
             self.rfile.read(raw.left)
 
     def get_environ(self) -> dict[str, Any]:
-        """The environ of a request. wsgiref drops more than white space around a header, and so renames a cookie."""
+        """The environ of a request.
+
+        wsgiref drops more than white space around a header, and so renames a cookie.
+        """
         environ = super().get_environ()
         if "HTTP_COOKIE" in environ:
-            environ["HTTP_COOKIE"] = "; ".join(line.strip(" \t") for line in self.headers.get_all("Cookie", []))
+            environ["HTTP_COOKIE"] = "; ".join(
+                line.strip(" \t") for line in self.headers.get_all("Cookie", [])
+            )
         return environ
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -193,7 +210,9 @@ class _Answer(ServerHandler):
         if self.status and self.headers_sent:
             expected = self.headers.get("Content-Length")
             empty = self.environ["REQUEST_METHOD"] == "HEAD" or self.status[:3] in ("204", "304")
-            self.complete = (expected is not None and (empty or int(expected) == self.bytes_sent)) or empty
+            self.complete = (
+                expected is not None and (empty or int(expected) == self.bytes_sent)
+            ) or empty
         super().close()
 
     def log_exception(self, exc_info: Any) -> None:

@@ -1,4 +1,7 @@
-"""What the sandbox remembers: users, sessions, tokens and nonces, in memory, bounded, behind one lock."""
+"""What the sandbox remembers:
+
+users, sessions, tokens and nonces, in memory, bounded, behind one lock.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from typing import Any, TypeVar
 
 LIMIT = 10_000  # of each kind; the oldest goes first
 REQUEST_TOKEN_LIFETIME = 10 * 60  # seconds; as long as a flow of ours may take
-CODE_LIFETIME = 60  # seconds; the OAuth 2.1 draft recommends at most 10 minutes, good servers take one
+CODE_LIFETIME = (
+    60  # seconds; the OAuth 2.1 draft recommends at most 10 minutes, good servers take one
+)
 NONCE_WINDOW = 5 * 60  # seconds a timestamp may be off, and so how long a nonce is remembered
 
 T = TypeVar("T")
@@ -108,12 +113,21 @@ STARTING_USERS = (
             ("Loops 1 to 9", "public"),
         ),
     ),
-    User(743372813, "ann", "ann", "Ann Example", (("Field Recording 12", "public"), ("Sketch", "private"))),
+    User(
+        743372813,
+        "ann",
+        "ann",
+        "Ann Example",
+        (("Field Recording 12", "public"), ("Sketch", "private")),
+    ),
 )
 
 
 class State:
-    """Everything the sandbox knows. Take ``lock`` to look and then change; ``remember`` takes it itself."""
+    """Everything the sandbox knows.
+
+    Take ``lock`` to look and then change; ``remember`` takes it itself.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -173,7 +187,10 @@ class State:
                     del self.request_tokens[token]
 
     def expire(self, username: str | None = None) -> None:
-        """Access tokens of ``username`` (None: everybody) of OAuth 2.1 end now; their refresh tokens work."""
+        """Access tokens of ``username`` (None:
+
+        everybody) of OAuth 2.1 end now; their refresh tokens work.
+        """
         with self.lock:
             for token, access in list(self.access.items()):
                 if access.secret is None and username in (None, access.grant.username):

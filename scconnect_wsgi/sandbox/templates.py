@@ -1,4 +1,7 @@
-"""The templates, and the one function that fills them: every value is escaped, every page guarded."""
+"""The templates, and the one function that fills them:
+
+every value is escaped, every page guarded.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ HERE = Path(__file__).parent
 NAMES = ("layout", "home", "login", "signup", "consent", "message")
 TEMPLATES = {name: Template((HERE / f"{name}.html").read_text(encoding="utf-8")) for name in NAMES}
 STYLE = (HERE / "sandbox.css").read_bytes()
-# Browsers apply form-action to the whole chain of redirects behind a form, and the last form here leads to
-# the application's own callback and wherever that goes on to.
+# Browsers apply form-action to the whole chain of redirects behind a form, and the last form here
+# leads to the application's own callback and wherever that goes on to.
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
     "form-action 'self' http: https:"
@@ -31,9 +34,14 @@ class Markup(str):
     """A text that is HTML already."""
 
 
-def page(request: webob.Request, name: str, title: str, status: int = 200, **values: str) -> webob.Response:
+def page(
+    request: webob.Request, name: str, title: str, status: int = 200, **values: str
+) -> webob.Response:
     """A template in the layout; every value is escaped unless it is Markup."""
-    escaped = {key: value if isinstance(value, Markup) else html.escape(value) for key, value in values.items()}
+    escaped = {
+        key: value if isinstance(value, Markup) else html.escape(value)
+        for key, value in values.items()
+    }
     mount = html.escape(mount_of(request))
     body = TEMPLATES[name].substitute(escaped, mount=mount)
     text = TEMPLATES["layout"].substitute(title=html.escape(title), body=body, mount=mount)

@@ -40,15 +40,21 @@ class Browser:
         """Send a form."""
         return self._send(path, query, {}, {"method": "POST", "POST": urlencode(fields)})
 
-    def _send(self, path: str, query: str, headers: Mapping[str, str], how: dict[str, Any]) -> webob.Response:
+    def _send(
+        self, path: str, query: str, headers: Mapping[str, str], how: dict[str, Any]
+    ) -> webob.Response:
         local = path.removeprefix(self._mount) if path.startswith(f"{self._mount}/") else path
         request = webob.Request.blank(local, base_url=self._host + self._mount, **how)
         request.query_string = query
-        request.headers["Host"] = urlsplit(self._host).netloc  # WebOb adds the port, as no browser does
+        request.headers["Host"] = urlsplit(
+            self._host
+        ).netloc  # WebOb adds the port, as no browser does
         request.headers.update({**self._headers, **headers})
         request.environ.update(self._environ)
         if self.cookies:
-            request.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+            request.headers["Cookie"] = "; ".join(
+                f"{name}={value}" for name, value in self.cookies.items()
+            )
         response = request.send(self._app)
         _ = response.body  # read to its end, and closed, as a server does
         for header in response.headers.getall("Set-Cookie"):
@@ -61,12 +67,17 @@ class Browser:
         return response
 
     def forget(self, part: str) -> None:
-        """Drop every cookie whose name holds ``part``, as a browser does with those that have expired."""
+        """Drop every cookie whose name holds ``part``, as a browser does with those that have
+        expired.
+        """
         self.cookies = {name: value for name, value in self.cookies.items() if part not in name}
 
 
 def decide(sandbox: WSGIApplication, root: str, authorize_url: str, user: str, choice: str) -> str:
-    """Log in as ``user``, or sign up, then ``allow`` or ``deny``: the address the provider sends the browser to."""
+    """Log in as ``user``, or sign up, then ``allow`` or ``deny``:
+
+    the address the provider sends the browser to.
+    """
     browser, url, signed_up = Browser(sandbox, root), authorize_url, False
     response = browser.get(urlsplit(url).path, {}, urlsplit(url).query)
     for _ in range(LONGEST_WAY):
@@ -78,7 +89,11 @@ def decide(sandbox: WSGIApplication, root: str, authorize_url: str, user: str, c
             continue
         form = _Form(response.text)
         if 'id="username"' in response.text:
-            path = "/signup" if response.status_code == 400 and not signed_up else urlsplit(form.action).path
+            path = (
+                "/signup"
+                if response.status_code == 400 and not signed_up
+                else urlsplit(form.action).path
+            )
             signed_up = path == "/signup"
             response = browser.post(path, "", {**form.hidden, "username": user, "password": user})
         elif 'name="decision"' in response.text:

@@ -11,7 +11,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from itsdangerous.exc import BadData
 
 from scconnect_wsgi.errors import KeyRemoved, Undecipherable
-from scconnect_wsgi.flow import AccessToken
+from scconnect_wsgi.token import AccessToken
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
@@ -22,7 +22,10 @@ Row = TypeVar("Row")
 
 
 def readable(read: Callable[[Row], Connection], rows: Iterable[Row]) -> list[Connection]:
-    """What can be read of a list: one row that was damaged, or whose key is gone, does not take the others along."""
+    """What can be read of a list:
+
+    one row that was damaged, or whose key is gone, does not take the others along.
+    """
     found = []
     for row in rows:
         try:
@@ -35,8 +38,9 @@ def readable(read: Callable[[Row], Connection], rows: Iterable[Row]) -> list[Con
 class TokenCodec:
     """Writes and reads the tokens of one store.
 
-    An encrypted token is bound to the id of its connection, to the user, and to the API it is for: whoever can
-    write into the database can neither give it to another user nor have it sent to another host.
+    An encrypted token is bound to the id of its connection, to the user, and to the API it is for:
+    whoever can write into the database can neither give it to another user nor have it sent to
+    another host.
     """
 
     def __init__(self, encryption: Encryption | None) -> None:
@@ -61,9 +65,13 @@ class TokenCodec:
                 )
             return AccessToken.from_dict(json.loads(text))
         if self._sealer is None:
-            raise KeyRemoved("This stored token is encrypted, and this store was given no encryption.")
+            raise KeyRemoved(
+                "This stored token is encrypted, and this store was given no encryption."
+            )
         try:
             sealed = base64_decode(text)
         except BadData:
-            raise Undecipherable("This stored token cannot be read: it was changed, or cut off.") from None
+            raise Undecipherable(
+                "This stored token cannot be read: it was changed, or cut off."
+            ) from None
         return AccessToken.from_dict(json.loads(self._sealer.open(sealed, id, user, api_url)))

@@ -2,11 +2,12 @@
 
     RedisStore("redis://localhost:6379/0")
 
-Redis must be told to keep what it is given: ``appendonly yes`` and ``maxmemory-policy noeviction``. With
-``appendfsync everysec``, its default, a crash of the machine can take the last second's tokens with it, and with
-``always`` none.
+Redis must be told to keep what it is given: ``appendonly yes`` and ``maxmemory-policy noeviction``.
+With ``appendfsync everysec``, its default, a crash of the machine can take the last second's tokens
+with it, and with ``always`` none.
 
-Each call is one script, which Redis runs alone. Keys never expire, but for that of a lease, by Redis's own clock:
+Each call is one script, which Redis runs alone. Keys never expire, but for that of a lease, by
+Redis's own clock:
 
     {scconnect}:connection:ID   a hash: version, user, urn, and the connection as JSON
     {scconnect}:user:USER       the set of the ids of a user
@@ -28,7 +29,12 @@ from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, NotConnected, StoreUnavailable
+from scconnect_wsgi.errors import (
+    ConfigurationError,
+    ConnectionChanged,
+    NotConnected,
+    StoreUnavailable,
+)
 from scconnect_wsgi.stores import Connection
 from scconnect_wsgi.stores.codec import TokenCodec, readable
 
@@ -36,7 +42,9 @@ if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
 
 PATIENCE = 10  # seconds to wait for a connection, or for an answer
-PREFIX = "{scconnect}:"  # the braces keep all keys on one node of a cluster, where scripts need them
+PREFIX = (
+    "{scconnect}:"  # the braces keep all keys on one node of a cluster, where scripts need them
+)
 # In each script KEYS[1] is the connection, and ARGV[1] the prefix.
 _FORGET_INDEX = """
 local function forget_index()
@@ -72,29 +80,40 @@ return 1
 
 
 class RedisStore:
-    """A Store in Redis. ``server`` is a URL (``redis://``, ``rediss://``, ``unix://``) or a ``redis.Redis``.
+    """A Store in Redis. ``server`` is a URL (``redis://``, ``rediss://``, ``unix://``) or a
+    ``redis.Redis``.
 
-    With ``encryption``, an Encryption, tokens are encrypted, each bound to its connection and user. ``prefix``
-    begins every key. A ``redis.Redis`` of your own should not send a command again by itself
-    (``retry=Retry(NoBackoff(), 0)``): a lease whose answer was lost would look taken until it ends. Raises
-    ConfigurationError for a URL that cannot work.
+    With ``encryption``, an Encryption, tokens are encrypted, each bound to its connection and user.
+    ``prefix`` begins every key. A ``redis.Redis`` of your own should not send a command again by
+    itself (``retry=Retry(NoBackoff(), 0)``): a lease whose answer was lost would look taken until
+    it ends. Raises ConfigurationError for a URL that cannot work.
     """
 
     def __init__(
-        self, server: str | redis.Redis, *, prefix: str = PREFIX, encryption: Encryption | None = None
+        self,
+        server: str | redis.Redis,
+        *,
+        prefix: str = PREFIX,
+        encryption: Encryption | None = None,
     ) -> None:
         self._redis: Any = _client(server) if isinstance(server, str) else server
         self._prefix = prefix
         self._codec = TokenCodec(encryption)
         scripts = {"save": SAVE, "delete": DELETE, "lease": LEASE, "release": RELEASE}
-        self._scripts = {name: self._redis.register_script(script) for name, script in scripts.items()}
+        self._scripts = {
+            name: self._redis.register_script(script) for name, script in scripts.items()
+        }
 
     def save(self, connection: Connection) -> Connection:
         """Write a connection over the version it was loaded with. Raises ConnectionChanged."""
         stored = replace(connection, version=connection.version + 1)
         data = json.dumps({**asdict(stored), "token": self._codec.write(stored)})
-        if not self._run("save", stored.id, stored.id, connection.version, stored.user, stored.account.urn, data):
-            raise ConnectionChanged("The connection was changed, made or deleted since it was loaded. Load it again.")
+        if not self._run(
+            "save", stored.id, stored.id, connection.version, stored.user, stored.account.urn, data
+        ):
+            raise ConnectionChanged(
+                "The connection was changed, made or deleted since it was loaded. Load it again."
+            )
         return stored
 
     def load(self, id: str) -> Connection:
@@ -102,7 +121,9 @@ class RedisStore:
         with self._reached():
             data = self._redis.hget(self._key("connection", id), "data")
         if data is None:
-            raise NotConnected("There is no such connection. Likely causes: it was disconnected, or never made.")
+            raise NotConnected(
+                "There is no such connection. Likely causes: it was disconnected, or never made."
+            )
         return self._connection(data)
 
     def delete(self, id: str) -> None:
@@ -135,7 +156,10 @@ class RedisStore:
             return bool(self._scripts[script](keys=keys, args=[self._prefix, *arguments]))
 
     def _members(self, kind: str, name: str) -> list[Connection]:
-        """The connections of a set, by their ids; one that went away or moved meanwhile may be missing."""
+        """The connections of a set, by their ids;
+
+        one that went away or moved meanwhile may be missing.
+        """
         with self._reached():
             ids = sorted(_text(id) for id in self._redis.smembers(self._key(kind, name)))
             pipeline = self._redis.pipeline(transaction=False)
@@ -159,7 +183,10 @@ class RedisStore:
             ) from None
 
     def _leave(self) -> None:
-        """Drop the connections to a server that is no primary: the next call connects to whichever is one now."""
+        """Drop the connections to a server that is no primary:
+
+        the next call connects to whichever is one now.
+        """
         pool = self._redis.connection_pool
         if isinstance(pool, redis.BlockingConnectionPool):
             pool.disconnect()  # all of them: in redis-py 5 it cannot be told to spare those in use
@@ -171,12 +198,15 @@ class RedisStore:
 
     def _connection(self, data: str | bytes) -> Connection:
         fields = json.loads(_text(data))
-        fields["token"] = self._codec.read(fields["token"], fields["id"], fields["user"], fields["api_url"])
+        fields["token"] = self._codec.read(
+            fields["token"], fields["id"], fields["user"], fields["api_url"]
+        )
         return Connection(**{**fields, "account": Account(**fields["account"])})
 
 
 def _demoted(error: redis.RedisError) -> bool:
-    """Whether a server says that it is a replica, or a primary that was cut off: it was left for another one.
+    """Whether a server says that it is a replica, or a primary that was cut off: it was left for
+    another one.
 
     Redis 6 wraps the word in an error of the script, and redis-py has no class for the last one.
     """
@@ -193,7 +223,12 @@ def _client(url: str) -> redis.Redis:
     """Nothing is sent again by itself: nobody could tell whether it was done the first time."""
     try:
         return redis.Redis.from_url(
-            url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=Retry(NoBackoff(), 0)
+            url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
         )
     except ValueError:  # it may show the URL, which may hold a password
-        raise ConfigurationError("The URL of Redis cannot be read: redis://localhost:6379/0 is one.") from None
+        raise ConfigurationError(
+            "The URL of Redis cannot be read: redis://localhost:6379/0 is one."
+        ) from None

@@ -1,4 +1,7 @@
-"""The tables of SQLStore: made and upgraded by whichever process comes first, while the others wait."""
+"""The tables of SQLStore:
+
+made and upgraded by whichever process comes first, while the others wait.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Dialect, Engine, MetaData, String, Table, Text, inspect
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Text,
+    inspect,
+)
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.types import TypeDecorator
 
@@ -18,7 +32,9 @@ KEY_LENGTH = 255  # characters; what every database can make an index of
 KEY = String(KEY_LENGTH)
 # MySQL and MariaDB compare text without case by default, and "joe" is not "Joe".
 _EXACT = {"charset": "utf8mb4", "collate": "utf8mb4_bin"}
-EXACT: Any = {f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in _EXACT.items()}
+EXACT: Any = {
+    f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in _EXACT.items()
+}
 
 
 class Hidden(str):
@@ -63,16 +79,23 @@ connections = Table(
 schema = Table("scconnect_schema", metadata, Column("version", BigInteger, nullable=False), **EXACT)
 
 Step = Callable[[Connection], object]
-# What leads from each version to the next. A step never changes once it is released: a change of the tables is
-# another step, and the first one keeps a copy of the tables of its day. Each may be run again, since where DDL is
-# not transactional (MySQL) a process that is killed leaves half of one behind.
+# What leads from each version to the next. A step never changes once it is released: a change of
+# the tables is another step, and the first one keeps a copy of the tables of its day. Each may be
+# run again, since where DDL is not transactional (MySQL) a process that is killed leaves half of
+# one behind.
 STEPS: Sequence[Step] = (metadata.create_all,)
 
 LOCK_WAIT = 8  # seconds, fewer than the driver waits for an answer
 LOCKS = {  # what to say before and after, so that one process upgrades at a time
     "sqlite": (["BEGIN IMMEDIATE"], ["COMMIT"]),
-    "postgresql": (["BEGIN", "SELECT pg_advisory_xact_lock(7361108)"], ["COMMIT"]),  # a number of our own
-    "mysql": ([f"SELECT GET_LOCK('scconnect_schema', {LOCK_WAIT})"], ["SELECT RELEASE_LOCK('scconnect_schema')"]),
+    "postgresql": (
+        ["BEGIN", "SELECT pg_advisory_xact_lock(7361108)"],
+        ["COMMIT"],
+    ),  # a number of our own
+    "mysql": (
+        [f"SELECT GET_LOCK('scconnect_schema', {LOCK_WAIT})"],
+        ["SELECT RELEASE_LOCK('scconnect_schema')"],
+    ),
 }
 LOCKS["mariadb"] = LOCKS["mysql"]
 
@@ -103,7 +126,9 @@ def _alone(connection: Connection) -> Iterator[None]:
         for statement in before:
             answer = connection.exec_driver_sql(statement)
             if answer.returns_rows and answer.scalar() == 0:  # of GET_LOCK, which waits no longer
-                raise StoreUnavailable("Another process upgrades the tables of scconnect-wsgi. Try again later.")
+                raise StoreUnavailable(
+                    "Another process upgrades the tables of scconnect-wsgi. Try again later."
+                )
         yield
         for statement in after:
             connection.exec_driver_sql(statement)

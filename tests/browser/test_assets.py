@@ -1,0 +1,685 @@
+"""The browser files:
+
+their shape, and what they do in a real Chromium against a site and a provider made here.
+"""
+
+import html.parser
+import re
+import string
+import struct
+import threading
+import urllib.parse
+import wsgiref.simple_server
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+
+import pytest
+from support.helpers import CODES, closed, heard, opened, popup_of
+from support.paths import CHECKOUT
+
+ASSETS = CHECKOUT / "assets"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".png": "image/png",
+}
+JOE = {"username": "joe", "oauth_token_id": "43"}
+NAUGHTY = {
+    "space": "two words",
+    "plus": "1+1",
+    "equals": "a=b==c",
+    "ampersand": "Tom & Jerry",
+    "percent": "100%41",
+    "quotes": "\"double\" and 'single'",
+    "letters": "Zoë Ω 日本 🎧",
+    "markup": "<img src=x onerror=alert(1)>",
+    "a key & a half=": "decoded too",
+    "__proto__": "polluted",
+    "constructor": "shadowed",
+    "empty": "",
+}
+SPECIFIED_BUTTON = """
+<a href="#" style="border: 0; background: transparent url('/sc-connect/sc-connect.png') top left no-repeat;display: block;
+    text-indent: -9999px; width: 242px; height: 31px; margin-bottom: 10px;" id="sc-connect">Connect with SoundCloud</a>
+"""  # noqa: E501  (the specification's own line)
+SPECIFIED_SCRIPT = """
+var options = {
+      'request_token_endpoint': '/oauth/request_token',
+      'access_token_endpoint': '/oauth/access_token',
+      'callback': function(query_obj){ heard.push(query_obj); }
+    };
+    SC.Connect.prepareButton($('#sc-connect')[0],options);
+"""
+
+
+# The files as they are
+
+
+def png_size(name):
+    signature, size = struct.unpack("!8s8x8s8x", (ASSETS / name).read_bytes()[:32])
+    assert signature == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack("!II", size)
+
+
+def test_the_button_has_the_size_of_the_specification():
+    assert png_size("sc-connect.png") == (242, 31)
+    assert png_size("sc-connect@2x.png") == (484, 62)
+
+
+class Elements(html.parser.HTMLParser):
+    """Every start tag with its attributes, and every text that stands in a script or a style."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.inline = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.cdata_elem and data.strip():
+            self.inline.append(data)
+
+
+@pytest.mark.parametrize("name", ["close.html", "page.html"])
+def test_a_page_needs_nothing_that_its_policy_forbids(name):
+    page = Elements((ASSETS / name).read_text("utf-8"))
+    attributes = {attribute for _, attrs in page.tags for attribute in attrs}
+    assert page.inline == []
+    assert "style" not in {tag for tag, _ in page.tags} | attributes
+    assert not [attribute for attribute in attributes if attribute.startswith("on")]
+
+
+def test_close_html_is_whole_under_any_mount_point():
+    tags = Elements((ASSETS / "close.html").read_text("utf-8")).tags
+    links = [attrs[key] for _, attrs in tags for key in ("src", "href") if key in attrs]
+    assert sorted(links) == ["../", "close.js", "sc-connect.css"]
+
+
+def test_page_html_takes_its_fields_and_runs_no_script():
+    template = string.Template((ASSETS / "page.html").read_text("utf-8"))
+    fields = {
+        "title": "T",
+        "message": "M",
+        "assets": "/shop/sc-connect",
+        "home": "/shop/",
+        "action": "<form></form>",
+    }
+    assert set(re.findall(r"\$(\w+)", template.template)) == set(fields)
+    tags = Elements(template.substitute(fields)).tags
+    assert "script" not in {tag for tag, _ in tags}
+    assert [attrs["href"] for tag, attrs in tags if tag == "link"] == [
+        "/shop/sc-connect/sc-connect.css"
+    ]
+    assert [attrs["href"] for tag, attrs in tags if tag == "a"] == ["/shop/"]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_failure_has_a_sentence_for_the_user_and_one_for_the_developer(code):
+    assert len(re.findall(rf"    \['{code}',\s+'", (ASSETS / "close.js").read_text("utf-8"))) == 2
+
+
+# The same in a browser
+
+
+class ThreadingServer(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    daemon_threads = True  # a browser keeps connections open that it never uses
+
+
+class Quiet(wsgiref.simple_server.WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def serving(application):
+    server = wsgiref.simple_server.make_server("127.0.0.1", 0, application, ThreadingServer, Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class World:
+    """A site on localhost with pages written by the tests, and a provider on 127.0.0.1:
+
+    two sites to a browser.
+    """
+
+    def __init__(self):
+        self.pages = {}
+        self.site = self.provider = ""
+
+    def page(self, script, *, body="", coop=None):
+        """The address of a page of the site which loads sc-connect.js, then runs `script`."""
+        text = (
+            f"<!DOCTYPE html><title>A shop</title>{body or SPECIFIED_BUTTON}"
+            "<script>var heard = []; function $(selector) { return document.querySelectorAll(selector); }</script>"
+            f'<script src="/sc-connect/sc-connect.js"></script><script>{script}</script>'
+        )
+        path = f"/page/{len(self.pages)}"
+        self.pages[path] = (text, [("Cross-Origin-Opener-Policy", coop)] if coop else [])
+        return self.site + path
+
+    def site_app(self, environ, start_response):
+        path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
+        if path in self.pages:
+            text, headers = self.pages[path]
+            start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
+            return [text.encode()]
+        if path == "/oauth/request_token":
+            query = query or urllib.parse.urlencode({"back": urllib.parse.urlencode(JOE)})
+            return redirect(start_response, f"{self.provider}/authorize?{query}")
+        if path == "/oauth/access_token":
+            back = urllib.parse.parse_qs(query).get("back", [""])[0]
+            return redirect(start_response, "/sc-connect/close.html" + (f"?{back}" if back else ""))
+        file = ASSETS / path.removeprefix("/sc-connect/")
+        if path.startswith("/sc-connect/") and file.suffix in TYPES and file.is_file():
+            headers = [
+                ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+                ("X-Content-Type-Options", "nosniff"),
+            ]
+            start_response(
+                "200 OK",
+                [
+                    ("Content-Type", TYPES[file.suffix]),
+                    ("Referrer-Policy", "no-referrer"),
+                    *headers,
+                ],
+            )
+            return [file.read_bytes()]
+        start_response("204 No Content", [])
+        return []
+
+    def provider_app(self, environ, start_response):
+        query = urllib.parse.parse_qs(environ["QUERY_STRING"])
+        back = f"{self.site}/oauth/access_token?" + urllib.parse.urlencode(
+            {"back": query.get("back", [""])[0]}
+        )
+        headers = [("Cross-Origin-Opener-Policy", "same-origin")] if "coop" in query else []
+        if (
+            environ["PATH_INFO"] == "/evil"
+        ):  # posts, from its own origin, the message it was told to
+            text = f"<script>parent.postMessage({query['message'][0]}, '*')</script>"
+        elif "wait" in query:
+            text = f'<a id="allow" href="{back}">Allow</a>'
+        else:
+            return redirect(start_response, back, headers)
+        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
+        return [text.encode()]
+
+
+def redirect(start_response, location, headers=()):
+    start_response("303 See Other", [("Location", location), *headers])
+    return []
+
+
+def endpoint(fields=JOE, **habits):
+    """The start of a flow that ends with these fields (a mapping or a raw query);
+
+    coop=1, wait=1 as a provider may.
+    """
+    back = fields if isinstance(fields, str) else urllib.parse.urlencode(fields)
+    return "/oauth/request_token?" + urllib.parse.urlencode({"back": back, **habits})
+
+
+def prepare(start, selector="#sc-connect", into="heard"):
+    return (
+        f"SC.Connect.prepareButton($('{selector}')[0], "
+        f"{{request_token_endpoint: '{start}', callback: function (fields) {{ {into}.push(fields); }} }});"
+    )
+
+
+@pytest.fixture(scope="module")
+def world():
+    made = World()
+    with serving(made.site_app) as site, serving(made.provider_app) as provider:
+        made.site, made.provider = f"http://localhost:{site}", f"http://127.0.0.1:{provider}"
+        yield made
+
+
+def pairs(fields):
+    return [list(pair) for pair in fields.items()]
+
+
+browser_test = pytest.mark.browser
+
+
+@browser_test
+def test_the_page_of_the_specification_works_verbatim(context, world):
+    page = opened(context, world.page(SPECIFIED_SCRIPT))
+    popup = popup_of(page)
+    assert heard(page) == [pairs(JOE)]
+    assert closed(popup)
+
+
+@browser_test
+@pytest.mark.parametrize("node", ["$('#sc-connect')", "document.getElementById('sc-connect')"])
+def test_a_jquery_object_and_a_plain_node_will_do(context, world, node):
+    script = f"SC.Connect.prepareButton({node}, {{callback: function (fields) {{ heard.push(fields); }} }})"
+    page = opened(context, world.page(script))
+    page.click("#sc-connect")
+    assert heard(page) == [pairs(JOE)]
+
+
+@browser_test
+def test_a_page_without_the_button_is_warned_and_goes_on(context, world):
+    page = opened(
+        context,
+        world.page("SC.Connect.prepareButton($('#missing')[0], {}); heard.push({on: 'went'})"),
+    )
+    assert heard(page) == [[["on", "went"]]]
+
+
+@browser_test
+def test_every_value_arrives_as_it_was_sent(context, world):
+    page = opened(context, world.page(prepare(endpoint(NAUGHTY))))
+    page.click("#sc-connect")
+    assert heard(page) == [pairs(NAUGHTY)]
+    assert page.evaluate("({}).polluted === undefined && heard[0].hasOwnProperty('__proto__')")
+
+
+@browser_test
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("", []),
+        ("a=b%3Dc=d", [["a", "b=c=d"]]),
+        ("bare", [["bare", ""]]),
+        ("a=1#b=2", [["a", "1"]]),
+        ("a=%ff%", [["a", "\ufffd%"]]),
+    ],
+    ids=["no query", "equals signs", "no equals sign", "a fragment", "broken escapes"],
+)
+def test_a_query_is_read_as_a_form_is(context, world, query, fields):
+    page = opened(context, world.page(prepare(endpoint(query))))
+    page.click("#sc-connect")
+    assert heard(page) == [fields]
+
+
+@browser_test
+def test_a_refusal_takes_the_same_road(context, world):
+    fields = {"error": "access_denied", "error_description": "The user said no."}
+    page = opened(context, world.page(prepare(endpoint(fields))))
+    popup = popup_of(page)
+    assert heard(page) == [pairs(fields)]
+    assert closed(popup)
+
+
+@browser_test
+@pytest.mark.parametrize("wait", [{}, {"wait": 1}], ids=["at once", "after a page of its own"])
+@pytest.mark.parametrize("page_coop", [None, "same-origin"], ids=["page open", "page severed"])
+@pytest.mark.parametrize(
+    "provider_coop", [{}, {"coop": 1}], ids=["provider open", "provider severed"]
+)
+def test_threat_24_a_cross_origin_opener_policy_stops_nothing(
+    context, world, page_coop, provider_coop, wait
+):
+    page = opened(context, world.page(prepare(endpoint(**provider_coop, **wait)), coop=page_coop))
+    popup = popup_of(page)
+    if wait:
+        popup.wait_for_selector("#allow")
+        page.wait_for_timeout(300)  # popup.closed reads true by now
+        assert (popup.evaluate("opener") is None) == bool(page_coop or provider_coop)
+        popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page) == [pairs(JOE)]
+    assert closed(popup)
+
+
+CUT = {
+    "BroadcastChannel": "delete window.BroadcastChannel;",
+    "opener": "Object.defineProperty(window, 'opener', {value: null});",
+    "localStorage": "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('off'); }});",
+    "sessionStorage": "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('off'); }});",
+}
+
+
+@browser_test
+@pytest.mark.parametrize(
+    "missing",
+    [
+        ("BroadcastChannel", "opener"),
+        ("BroadcastChannel", "localStorage"),
+        ("opener", "localStorage"),
+        ("sessionStorage", "localStorage"),
+    ],
+    ids=["storage event alone", "opener alone", "channel alone", "no storage"],
+)
+def test_each_road_delivers_alone(context, world, missing):
+    context.add_init_script("".join(CUT[name] for name in missing))
+    page = opened(context, world.page(prepare(endpoint())))
+    page.click("#sc-connect")
+    assert heard(page) == [pairs(JOE)]
+
+
+NO_POPUP = "window.open = function () { return null; };"
+
+
+@browser_test
+def test_threat_25_a_blocked_popup_becomes_a_full_page_flow(context, world):
+    url = world.page(NO_POPUP + prepare(endpoint(NAUGHTY))) + "?item=7#reviews"
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert heard(page) == [pairs(NAUGHTY)]
+    assert page.evaluate("sessionStorage.length") == 0
+    page.reload()
+    assert heard(page, 0) == []
+    page.go_back()
+    assert heard(page, 0) == []
+
+
+@browser_test
+def test_a_full_page_flow_answers_the_button_that_began_it(context, world):
+    body = "<a href='#' class='one'>One</a> <a href='#' class='two'>Two</a>"
+    buttons = prepare(endpoint("n=1"), ".one", "first") + prepare(endpoint("n=2"), ".two", "second")
+    page = opened(
+        context, world.page(NO_POPUP + "var first = [], second = [];" + buttons, body=body)
+    )
+    page.click(".two")
+    assert heard(page, name="second") == [[["n", "2"]]]
+    assert heard(page, 0, name="first") == []
+
+
+@browser_test
+def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
+    page = opened(context, world.page(""))
+    remember = "page => sessionStorage.setItem('sc-connect:flow', JSON.stringify({page, started: Date.now()}))"
+    for elsewhere in (
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "blob:null/x",
+    ):
+        page.evaluate(remember, elsewhere)
+        page.goto(f"{world.site}/sc-connect/close.html?username=joe")
+        page.wait_for_timeout(50)
+        assert page.inner_text("h1") == "You are connected"
+    page.evaluate(remember, "/page/0")  # and it would have gone to a page of this site
+    page.goto(f"{world.site}/sc-connect/close.html?username=joe")
+    page.wait_for_url(f"{world.site}/page/0")
+
+
+@browser_test
+def test_open_returns_a_promise_of_the_same_object(context, world):
+    script = (
+        "$('#sc-connect')[0].onclick = function () { SC.Connect.open({request_token_endpoint: '%s', "
+        "callback: function (fields) { heard.push(fields); }}).then(function (fields) { heard.push(fields); }); };"
+    )
+    page = opened(context, world.page(script % endpoint("error=access_denied")))
+    page.click("#sc-connect")
+    assert heard(page, 2) == [[["error", "access_denied"]]] * 2
+
+
+@browser_test
+def test_open_without_a_click_is_blocked_and_still_resolves(context, world):
+    script = f"SC.Connect.open({{request_token_endpoint: '{endpoint()}'}}).then(function (fields) {{ heard.push(fields); }})"
+    page = opened(context, world.page(script))
+    assert heard(page) == [pairs(JOE)]
+    assert len(context.pages) == 1
+
+
+@browser_test
+@pytest.mark.parametrize(("query", "called"), [("a=1", "success"), ("error=flow_expired", "error")])
+def test_the_later_forms_of_the_interface(context, world, query, called):
+    script = (
+        f"SC.Connect.options = {{request_token_endpoint: '{endpoint(query)}', "
+        "success: function () { heard.push({called: 'success'}); }, "
+        "error: function () { heard.push({called: 'error'}); }};"
+        "$('#sc-connect')[0].onclick = function () { SC.Connect.initiate(); };"
+    )
+    page = opened(context, world.page(script))
+    page.click("#sc-connect")
+    assert heard(page) == [[["called", called]]]
+
+
+@browser_test
+def test_two_buttons_have_their_own_callbacks(context, world):
+    body = "<a href='#' id='one'>One</a> <a href='#' id='two'>Two</a>"
+    buttons = prepare(endpoint("n=1", wait=1), "#one", "first") + prepare(
+        endpoint("n=2"), "#two", "second"
+    )
+    page = opened(context, world.page("var first = [], second = [];" + buttons, body=body))
+    waiting = popup_of(page, "#one")
+    page.click("#two")
+    assert heard(page, name="second") == [[["n", "2"]]]
+    waiting.evaluate("document.getElementById('allow').click()")
+    assert heard(page, name="first") == [[["n", "1"]]]
+    assert heard(page, name="second") == [[["n", "2"]]]
+
+
+@browser_test
+def test_each_tab_hears_only_its_own_flow(context, world):
+    tabs = [
+        opened(context, world.page(prepare(endpoint(f"n={n}", wait=1, coop=1)))) for n in (0, 1)
+    ]
+    popups = [popup_of(tab) for tab in tabs]
+    for n in (1, 0):
+        popups[n].wait_for_selector("#allow")
+        popups[n].evaluate("document.getElementById('allow').click()")
+        assert heard(tabs[n]) == [[["n", str(n)]]]
+    assert [heard(tab) for tab in tabs] == [[[["n", "0"]]], [[["n", "1"]]]]
+
+
+@browser_test
+def test_a_popup_closed_by_hand_can_be_tried_again(context, world):
+    page = opened(context, world.page(prepare(endpoint(wait=1))))
+    popup_of(page).close()
+    popup_of(page).click("#allow")
+    assert heard(page) == [pairs(JOE)]
+
+
+@browser_test
+def test_a_second_click_focuses_the_popup_that_is_open(context, world):
+    page = opened(context, world.page(prepare(endpoint(wait=1))))
+    popup = popup_of(page)
+    popup.wait_for_selector("#allow")
+    assert page.evaluate("sessionStorage.length") == 0  # the flow's id is in the popup's copy alone
+    page.click("#sc-connect")
+    page.wait_for_timeout(200)
+    assert context.pages == [page, popup]
+
+
+@browser_test
+def test_a_button_prepared_twice_takes_the_later_options(context, world):
+    spy = "var opens = 0, real = open; open = function (u, n, f) { opens += 1; return real(u, n, f); };"
+    page = opened(context, world.page(spy + prepare(endpoint("n=1")) + prepare(endpoint("n=2"))))
+    page.click("#sc-connect")
+    assert heard(page) == [[["n", "2"]]]
+    assert page.evaluate("opens") == 1
+
+
+@browser_test
+def test_the_popup_is_centred_on_the_window_it_came_from(context, world):
+    spy = "var asked, real = open; open = function (u, n, f) { asked = f; return real(u, n, f); };"
+    page = opened(context, world.page(spy + prepare(endpoint())))
+    page.click("#sc-connect")
+    features = dict(part.split("=") for part in page.evaluate("asked").split(","))
+    left, top = page.evaluate(
+        "[screenX + (outerWidth - 456) / 2, screenY + (outerHeight - 550) / 2]"
+    )
+    assert (features["width"], features["height"]) == ("456", "550")
+    assert abs(int(features["left"]) - left) <= 1
+    assert abs(int(features["top"]) - top) <= 1
+
+
+@browser_test
+def test_the_keyboard_works_and_the_page_does_not_jump(context, world):
+    body = f"<div style='height: 3000px'></div>{SPECIFIED_BUTTON}"
+    page = opened(context, world.page(prepare(endpoint()), body=body))
+    page.focus("#sc-connect")
+    before = page.evaluate("scrollY")
+    page.keyboard.press("Enter")
+    assert heard(page) == [pairs(JOE)]
+    assert before > 0
+    assert (page.evaluate("scrollY"), page.evaluate("location.href.includes('#')")) == (
+        before,
+        False,
+    )
+
+
+@browser_test
+def test_what_stood_in_window_sc_before_stays(context, world):
+    before = "<script>window.SC = {Widget: 1, Connect: {extra: 2}}</script>" + SPECIFIED_BUTTON
+    page = opened(
+        context,
+        world.page(
+            "heard.push([SC.Widget, SC.Connect.extra, typeof SC.Connect.open])", body=before
+        ),
+    )
+    assert page.evaluate("heard[0]") == [1, 2, "function"]
+
+
+@browser_test
+def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
+    spy = "var flow, real = open; open = function (u, n, f) { flow = n.slice(11); return real(u, n, f); };"
+    page = opened(context, world.page(spy + prepare(endpoint(wait=1))))
+    popup_of(page)
+    page.evaluate("postMessage({flow: 'another', query: '?from=another+flow'}, location.origin)")
+    page.evaluate(
+        "postMessage(null, location.origin); postMessage({flow, query: {no: 'string'}}, location.origin)"
+    )
+    page.evaluate(
+        """provider => new Promise(done => {
+            const frame = document.createElement('iframe');
+            const message = JSON.stringify({flow, query: '?from=another+site'});
+            frame.src = `${provider}/evil?message=${encodeURIComponent(message)}`;
+            addEventListener('message', event => { if (event.origin === provider) done(); });
+            document.body.append(frame);
+        })""",
+        world.provider,
+    )
+    assert heard(page, 0) == []
+    page.evaluate("postMessage({flow, query: '?from=here'}, location.origin)")
+    assert heard(page) == [[["from", "here"]]]
+
+
+@browser_test
+def test_a_popup_that_cannot_close_says_so_and_delivers_once(context, world):
+    context.add_init_script("window.close = function () {};")
+    page = opened(context, world.page(prepare(endpoint())))
+    popup = popup_of(page)
+    assert heard(page) == [pairs(JOE)]
+    assert popup.inner_text("main").split("\n\n")[:2] == [
+        "You are connected",
+        "You can close this window.",
+    ]
+    popup.reload()
+    assert heard(page) == [pairs(JOE)]
+    assert popup.evaluate("[sessionStorage.length, localStorage.length, name]") == [0, 0, ""]
+
+
+@browser_test
+def test_close_html_alone_says_what_happened_and_stays(context, world):
+    page, sentences = context.new_page(), {}
+    for code in [*CODES, "__proto__", "of_tomorrow", ""]:
+        with page.expect_console_message(lambda message: message.type == "warning") as warning:
+            page.goto(
+                f"{world.site}/sc-connect/close.html?error={code}&error_description=%25cFor+developers"
+            )
+        assert [argument.json_value() for argument in warning.value.args] == [
+            "sc-connect:",
+            code,
+            "%cFor developers",
+        ]
+        heading = (
+            "Already done" if code == "flow_finished" else "Not connected"
+        )  # it may have gone well before
+        assert page.title() == page.inner_text("h1") == heading
+        assert "For developers" not in page.content()
+        sentences[code] = page.inner_text("#reason")
+    assert {sentences.pop("__proto__"), sentences.pop("of_tomorrow")} == {sentences.pop("")}
+    assert len(set(sentences.values())) == len(CODES)
+
+
+@browser_test
+def test_a_tab_opened_by_a_link_of_another_site_is_not_closed(context, world):
+    page = opened(context, f"{world.provider}/authorize?wait=1")
+    page.evaluate(
+        "url => { const a = document.createElement('a'); a.href = url; a.target = '_blank'; a.rel = 'opener';"
+        "a.id = 'link'; a.textContent = 'link'; document.body.append(a); }",
+        f"{world.site}/sc-connect/close.html",
+    )
+    tab = popup_of(page, "#link")
+    tab.wait_for_selector("h1:text('You are connected')")
+    page.wait_for_timeout(200)
+    assert not tab.is_closed()
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "error=<img src=x onerror=alert(1)>",
+    "error=access_denied&error_description=<svg onload=alert(1)>",
+    "callback=javascript:alert(1)",
+    "x='\"><script src=//evil.example></script>",
+    "page=//evil.example&flow=1&id=1",
+    "%00%ff&&==&%",
+]
+
+
+@browser_test
+def test_threat_22_no_query_becomes_markup_or_code(context, world):
+    fetched = set()
+    context.on("request", lambda request: fetched.add(request.url.partition("?")[0]))
+    page = context.new_page()
+    for query in HOSTILE:
+        page.goto(f"{world.site}/sc-connect/close.html?{query}#<img src=x onerror=alert(1)>")
+        page.wait_for_selector("h1:text('onnected')")
+        page.wait_for_timeout(50)
+        elements = (
+            "[...document.querySelectorAll('script, img, iframe, main svg')].map(e => e.localName)"
+        )
+        assert page.evaluate(elements) == ["script", "svg"]
+        assert page.url.startswith(f"{world.site}/sc-connect/close.html?")
+    ours = {
+        f"{world.site}/sc-connect/{name}" for name in ("close.html", "close.js", "sc-connect.css")
+    }
+    assert ours <= fetched <= ours | {f"{world.site}/favicon.ico"}
+
+
+def luminance(colour):
+    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    """The contrast ratio of two colours as WCAG 2.2 defines it."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@browser_test
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(context, world, scheme):
+    page = context.new_page()
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 320, "height": 568})
+    page.goto(f"{world.site}/sc-connect/close.html?error=start_refused")
+    page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    style = (
+        "(e, [selector, property]) => getComputedStyle(document.querySelector(selector))[property]"
+    )
+    colour = {
+        s: page.eval_on_selector("html", style, [s, "color"]) for s in ("h1", "#reason", "button")
+    }
+    ground = {
+        s: page.eval_on_selector("html", style, [s, "backgroundColor"]) for s in ("main", "button")
+    }
+    assert contrast(colour["h1"], ground["main"]) >= 4.5
+    assert contrast(colour["#reason"], ground["main"]) >= 4.5
+    assert contrast(colour["button"], ground["button"]) >= 4.5
+    assert page.evaluate("document.documentElement.scrollWidth") == 320

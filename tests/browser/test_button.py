@@ -1,0 +1,478 @@
+"""What a page's author has beyond the specification, in a real Chromium:
+
+attributes, events, signals, ways home.
+"""
+
+import pytest
+from browser.test_assets import JOE, NO_POPUP, endpoint, pairs, prepare, world  # noqa: F401  # the fixture
+from support.helpers import closed, heard, opened, popup_of
+
+pytestmark = pytest.mark.browser
+
+LISTEN = (
+    "for (const name of ['start', 'done', 'failed', 'closed']) addEventListener('scconnect:' + name, "
+    "(event) => heard.push({name, id: event.target.id, detail: JSON.stringify(event.detail)}));"
+)
+
+
+def marked(start, more="", element="a"):
+    where = f'href="{start}" data-sc-connect' if element == "a" else f'data-sc-connect="{start}"'
+    return f'<{element} id="sc-connect" {where} {more}>Connect with SoundCloud</{element}>'.replace(
+        "&", "&amp;"
+    )
+
+
+def returning(place, fields=JOE, **habits):
+    return f"{endpoint(fields, **habits)}&return_to={place}"
+
+
+def busy(page):
+    return page.get_attribute("#sc-connect", "aria-busy") == "true"
+
+
+def names(events):
+    return [dict(event)["name"] for event in events]
+
+
+@pytest.mark.parametrize("element", ["a", "button", "span"])
+@pytest.mark.parametrize("key", ["click", "Enter", " "])
+def test_a_marked_element_needs_no_script(context, world, element, key):
+    page = opened(context, world.page(LISTEN, body=marked(endpoint(), element=element)))
+    if key == "click":
+        page.click("#sc-connect")
+    else:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "sc-connect"
+        page.keyboard.press(key)
+    events = [dict(event) for event in heard(page, 2)]
+    assert [event["name"] for event in events] == ["start", "done"]
+    assert {event["id"] for event in events} == {"sc-connect"}
+    assert events[1]["detail"] == '{"username":"joe","oauth_token_id":"43"}'
+    assert page.eval_on_selector(
+        "#sc-connect", "b => b.localName === 'button' || b.role === 'button'"
+    )
+
+
+def test_a_marked_button_that_comes_later_works_too(context, world):
+    page = opened(context, world.page(LISTEN, body="<main></main>"))
+    page.evaluate(
+        "html => { document.querySelector('main').innerHTML = html; }", marked(endpoint())
+    )
+    page.focus("#sc-connect")
+    page.keyboard.press(" ")
+    assert names(heard(page, 2)) == ["start", "done"]
+
+
+@pytest.mark.parametrize("how", ["popup", "blocked", "data-sc-popup=false"])
+@pytest.mark.parametrize("fields", [JOE, {"error": "access_denied"}], ids=["allowed", "denied"])
+def test_a_link_that_says_where_it_ends_leads_there(context, world, how, fields):
+    # The site of these tests knows no return_to: what the server does with it is in
+    # test_return_to.py.
+    body = marked(
+        returning("/page/0%3Ftab%3D2", fields), "data-sc-popup=false" if "=" in how else ""
+    )
+    page = opened(context, world.page(NO_POPUP if how == "blocked" else "", body=body))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.click("#sc-connect")
+    if how == "popup":
+        page.wait_for_url(
+            f"{world.site}/page/0?tab=2&" + "&".join(f"{k}={v}" for k, v in fields.items())
+        )
+        assert not [url for url in asked if "request_token" in url]
+    else:
+        page.wait_for_url("**/close.html*")
+        assert (
+            "return_to=%2Fpage%2F0%3Ftab%3D2" in asked[0]
+            or "return_to=/page/0%3Ftab%3D2" in asked[0]
+        )
+    assert len(context.pages) == 1 or closed(context.pages[1])
+
+
+def test_a_listener_that_says_so_keeps_the_page(context, world):
+    stay = "addEventListener('scconnect:done', (event) => { event.preventDefault(); heard.push(event.detail); });"
+    url = world.page(stay, body=marked(returning("/page/0")))
+    page = opened(context, url)
+    page.click("#sc-connect")
+    assert heard(page) == [pairs(JOE)]
+    assert page.url == url
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:heard.push(1)"],
+)
+def test_threat_26_a_marked_link_leads_nowhere_else(context, world, place):
+    url = world.page(LISTEN, body=marked(returning(place)))
+    page = opened(context, url)
+    page.click("#sc-connect")
+    assert names(heard(page, 2)) == ["start", "done"]
+    assert page.url == url
+
+
+def test_a_listener_may_keep_a_flow_from_starting(context, world):
+    veto = "addEventListener('scconnect:start', (event) => { event.preventDefault(); heard.push({}); });"
+    spy = "open = function () { heard.push({opened: 'yes'}); return {closed: true}; };"
+    page = opened(context, world.page(veto + spy, body=marked(endpoint())))
+    page.click("#sc-connect")
+    assert heard(page) == [[]]
+
+
+def test_the_button_is_busy_while_its_popup_is_open(context, world):
+    page = opened(context, world.page(prepare(endpoint(wait=1))))
+    assert not busy(page)
+    popup = popup_of(page)
+    popup.wait_for_selector("#allow")
+    assert busy(page)
+    popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page) == [pairs(JOE)]
+    assert not busy(page)
+
+
+def with_closed(start):
+    return prepare(start).replace(
+        "callback:", "closed: function () { heard.push({closed: 'yes'}); }, callback:"
+    )
+
+
+def test_a_popup_closed_by_hand_is_told_once_and_frees_the_button(context, world):
+    page = opened(context, world.page(LISTEN + with_closed(endpoint(wait=1))))
+    popup_of(page).close()
+    page.bring_to_front()
+    assert [dict(event).get("name", "callback") for event in heard(page, 3)] == [
+        "start",
+        "closed",
+        "callback",
+    ]
+    assert not busy(page)
+    page.wait_for_timeout(2000)
+    assert len(heard(page, 3)) == 3
+
+
+def test_threat_24_an_answer_after_that_still_arrives(context, world):
+    page = opened(context, world.page(with_closed(endpoint(wait=1, coop=1))))
+    popup = popup_of(page)  # reads closed, as it was cut off
+    popup.wait_for_selector("#allow")
+    page.bring_to_front()
+    assert heard(page) == [[["closed", "yes"]]]
+    popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page, 2) == [[["closed", "yes"]], pairs(JOE)]
+
+
+def test_a_signal_takes_the_preparation_back_and_ends_its_flow(context, world):
+    script = f"var stop = new AbortController(); {LISTEN}" + prepare(endpoint(wait=1)).replace(
+        "callback:", "signal: stop.signal, callback:"
+    )
+    page = opened(context, world.page(script))
+    popup = popup_of(page)
+    page.evaluate("stop.abort()")
+    assert closed(popup)
+    assert not busy(page)
+    page.click("#sc-connect")
+    page.wait_for_timeout(200)
+    assert (context.pages, names(heard(page))) == ([page], ["start"])
+    page.evaluate(prepare(endpoint(wait=1)))  # as a framework does that mounts twice
+    popup_of(page).click("#allow", no_wait_after=True)
+    assert pairs(JOE) in heard(page, 4)
+
+
+def test_a_signal_rejects_the_promise_of_open(context, world):
+    script = (
+        "var stop = new AbortController(); $('#sc-connect')[0].onclick = function () { "
+        f"SC.Connect.open({{request_token_endpoint: '{endpoint(wait=1)}', signal: stop.signal}})"
+        ".catch(function (reason) { heard.push({name: reason.name}); }); };"
+    )
+    page = opened(context, world.page(script))
+    popup = popup_of(page)
+    page.evaluate("stop.abort()")
+    assert heard(page) == [[["name", "AbortError"]]]
+    assert closed(popup)
+    page.click("#sc-connect")  # aborted before it began
+    assert heard(page, 2) == [[["name", "AbortError"]]] * 2
+    assert len(context.pages) == 1
+
+
+def test_a_second_open_focuses_the_popup_and_shares_its_promise(context, world):
+    script = (
+        "$('#sc-connect')[0].onclick = function () { "
+        f"SC.Connect.open({{request_token_endpoint: '{endpoint(wait=1)}'}})"
+        ".then(function (fields) { heard.push(fields); }); };"
+    )
+    page = opened(context, world.page(script))
+    popup = popup_of(page)
+    popup.wait_for_selector("#allow")
+    page.click("#sc-connect")
+    page.wait_for_timeout(200)
+    assert context.pages == [page, popup]
+    popup.evaluate("document.getElementById('allow').click()")
+    assert heard(page, 2) == [pairs(JOE)] * 2
+
+
+def test_a_full_page_flow_tells_the_options_of_a_page_of_2010(context, world):
+    script = (
+        f"SC.Connect.options = {{request_token_endpoint: '{endpoint()}', popup: false, "
+        "callback: function (fields) { heard.push(fields); }};"
+        "$('#sc-connect')[0].onclick = function () { SC.Connect.initiate(); };"
+    )
+    url = world.page(script)
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert heard(page) == [pairs(JOE)]
+    assert len(context.pages) == 1
+    page.reload()
+    assert heard(page, 0) == []
+
+
+@pytest.mark.parametrize("when", ["defer", "type=module"])
+def test_a_page_that_listens_late_hears_a_full_page_flow(context, world, when):
+    """What a deferred script or a module prepares is prepared when the document has been read."""
+    code = (
+        f"data:text/javascript,{LISTEN}".replace("+", "%2B").replace(" ", "%20").replace('"', "%22")
+    )
+    body = marked(endpoint(), "data-sc-popup=false") + f'<script {when} src="{code}"></script>'
+    url = world.page("", body=body)
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert names(heard(page)) == ["done"]
+
+
+def test_an_in_app_browser_that_has_one_window_comes_home(context, world):
+    one = "window.open = function () { return window; };"
+    url = world.page(one + prepare(endpoint()))
+    page = opened(context, url)
+    page.click("#sc-connect")
+    page.wait_for_url(url)
+    assert heard(page) == [pairs(JOE)]
+
+
+def test_the_page_is_told_of_a_failure_in_its_console(context, world):
+    page = opened(
+        context,
+        world.page(prepare(endpoint({"error": "flow_expired", "error_description": "No cookie."}))),
+    )
+    with page.expect_console_message(lambda message: message.type == "warning") as warning:
+        page.click("#sc-connect")
+    assert [argument.json_value() for argument in warning.value.args] == [
+        "sc-connect:",
+        "flow_expired",
+        "No cookie.",
+    ]
+
+
+def allow(popup):
+    popup.wait_for_selector("#allow")
+    popup.evaluate("document.getElementById('allow').click()")
+
+
+def test_a_popup_that_was_given_up_says_nothing_after_the_answer_of_the_next(context, world):
+    page = opened(context, world.page(LISTEN, body=marked(endpoint(wait=1))))
+    popup_of(page).close()
+    allow(popup_of(page))
+    page.bring_to_front()
+    page.wait_for_timeout(2500)
+    assert names(heard(page)) == ["start", "start", "done"]
+
+
+def test_a_button_that_is_drawn_anew_meanwhile_is_free_and_the_page_hears_the_answer(
+    context, world
+):
+    page = opened(context, world.page(LISTEN, body=f"<main>{marked(endpoint(wait=1))}</main>"))
+    popup = popup_of(page)
+    page.evaluate(
+        "document.querySelector('main').innerHTML = document.querySelector('main').innerHTML"
+    )
+    allow(popup)
+    assert names(heard(page, 2)) == ["start", "done"]
+    assert not busy(page)
+
+
+def test_a_preparation_that_was_taken_back_ends_without_an_error(context, world):
+    page = opened(context, world.page(LISTEN, body=marked(endpoint(wait=1))))
+    popup = popup_of(page)
+    page.evaluate(
+        "const stop = new AbortController();"
+        "SC.Connect.prepareButton($('#sc-connect')[0], {signal: stop.signal}); stop.abort();"
+    )
+    allow(popup)
+    assert closed(popup)
+    assert names(heard(page)) == ["start"]  # and `context` saw no error
+
+
+def test_an_open_takes_no_answer_of_another_start(context, world):
+    first, second = endpoint("who=first"), endpoint("who=second")
+    script = (
+        "for (const [id, start] of [['one', '%s'], ['two', '%s']]) document.getElementById(id).onclick = function () {"
+        "SC.Connect.open({request_token_endpoint: start, popup: id === 'two',"
+        "callback: function (fields) { heard.push(fields); }}); };"
+    )
+    body = "<button id='one'>One</button><button id='two'>Two</button>"
+    url = world.page(script % (first, second), body=body)
+    page = opened(context, url)
+    page.click("#one")
+    page.wait_for_url("**/close.html*")
+    page.wait_for_url(url)
+    page.click("#two")
+    assert heard(page) == [[["who", "second"]]]
+    page.click("#one")  # the flow that the page had left for
+    assert heard(page, 2) == [[["who", "second"]], [["who", "first"]]]
+
+
+# Markup that somebody else wrote: sanitizers keep data attributes, ids and names
+
+ELSEWHERE = {
+    "javascript": "javascript:void((opener||window).ran=1)",
+    "javascript in disguise": " \tJava\nScript:void((opener||window).ran=1)",
+    "data": "data:text/html,<script>opener.ran=1</script>",
+    "blob": "BLOB",
+    "about": "about:blank",
+    "another scheme": "ftp://localhost/",
+    "another host": "PROVIDER/authorize",
+    "no scheme": "//HOST/authorize",
+    "backslashes": "/\\HOST/authorize",
+    "tab and newline": "/\t/\nHOST/authorize",
+    "another port": "http://localhost:9/oauth/request_token",
+    "a user before the host": "http://localhost@HOST/authorize",
+    "no address": "http://",
+}
+ROADS = """
+async (address) => {
+  const heard = [];
+  for (const name of ['start', 'done', 'failed', 'closed']) {
+    addEventListener('scconnect:' + name, () => heard.push(name));
+  }
+  const popup = document.documentElement.className !== 'page';
+  const press = (attributes, options) => {
+    const button = document.createElement('a');
+    for (const [name, value] of Object.entries(attributes)) button.setAttribute(name, value);
+    document.body.append(button);
+    SC.Connect.prepareButton(button, { popup, closed: () => heard.push('closed'), ...options });
+    button.click();
+  };
+  const refused = (promise) => Promise.race([promise, new Promise((go) => setTimeout(go, 200))])
+    .then(() => heard.push('not refused'), (error) => heard.push(error.name));
+  press({ 'data-sc-connect': address });
+  press({ 'data-sc-connect': '', href: address });
+  press({ 'data-sc-connect': '', href: `${address}${address.includes('?') ? '&' : '?'}return_to=/page/0` });
+  press({ href: '#' }, { request_token_endpoint: address });
+  await refused(SC.Connect.open({ popup, request_token_endpoint: address }));
+  SC.Connect.options = { popup, request_token_endpoint: address };
+  await refused(SC.Connect.initiate());
+  return heard;
+}
+"""
+
+
+@pytest.mark.parametrize("window", ["popup", "page"])
+@pytest.mark.parametrize("address", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
+    context, world, address, window
+):
+    url = world.page(f"document.documentElement.className = '{window}'")
+    page = opened(context, url)
+    errors, asked, windows = [], [], []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    context.on("request", lambda request: asked.append(request.url))
+    context.on("page", lambda window: windows.append(window))
+    address = address.replace("PROVIDER", world.provider).replace(
+        "HOST", world.provider.removeprefix("http://")
+    )
+    if address == "BLOB":
+        code = (
+            "URL.createObjectURL(new Blob(['<script>opener.ran=1</script>'], {type: 'text/html'}))"
+        )
+        address = page.evaluate(code)
+    told = page.evaluate(ROADS, address)
+    page.wait_for_timeout(150)
+    assert page.evaluate("window.ran") is None
+    assert (windows, asked, page.url) == ([], [], url)
+    assert told == ["TypeError", "TypeError"]
+    assert len([text for text in errors if "is not an http or https address of" in text]) == 4
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+@pytest.mark.parametrize("press", ["click", "Enter"])
+@pytest.mark.parametrize("where", ["data-sc-connect", "href"])
+def test_threat_26_a_marked_element_runs_no_script(context, world, where, press):
+    attributes = {
+        "href": "#",
+        "data-sc-connect": "",
+        where: "javascript:void((opener||window).ran=1)",
+    }
+    body = '<a id="sc-connect" {}>Go</a>'.format(
+        " ".join(f'{name}="{value}"' for name, value in attributes.items())
+    )
+    page = opened(context, world.page("", body=body))
+    errors = []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.focus("#sc-connect")
+    page.click("#sc-connect") if press == "click" else page.keyboard.press(press)
+    page.wait_for_timeout(150)
+    assert (page.evaluate("window.ran"), context.pages) == (None, [page])
+    assert len([text for text in errors if "javascript:" in text]) == 1
+
+
+def test_threat_26_a_base_of_another_site_starts_nothing_there(context, world):
+    page = opened(
+        context,
+        world.page(LISTEN, body="<button id='sc-connect' data-sc-connect='start'>Go</button>"),
+    )
+    page.evaluate(
+        "url => { const b = document.createElement('base'); b.href = url; document.head.append(b); }",
+        world.provider,
+    )
+    with page.expect_console_message(lambda message: message.type == "error") as error:
+        page.click("#sc-connect")
+    assert "<base>" in error.value.text
+    assert (heard(page, 0), context.pages) == ([], [page])
+
+
+SHADOWED = {
+    "the script": "<img name=currentScript src='//HOST/a/b'>",
+    "the script, its path another host": "<img name=currentScript src='http://localhost:9//HOST/a/b'>",
+    "the script by two": "<img name=currentScript><img name=currentScript>",
+    "the script by a form": "<form name=currentScript><input name=src value='http://localhost:9//HOST/a/b'></form>",
+    "the script by an object": "<object id=currentScript></object>",
+    "the script by an embed": "<embed name=currentScript>",
+    "the methods": "".join(
+        f"<img name={name}>" for name in ("querySelectorAll", "hasFocus", "dispatchEvent")
+    ),
+    "the properties": "".join(f"<img name={name}>" for name in ("readyState", "baseURI")),
+    "SC": "<a id=SC href='javascript:void(0)'></a>",
+    "SC.Connect": "<a id=SC></a><a id=SC name=Connect></a>",
+    "SC.Connect.prepareButton": "<form id=SC></form><form id=SC name=Connect><input name=prepareButton></form>",
+    "what a marked form has": "<form data-sc-connect><input name=matches><input name=addEventListener></form>",
+}
+
+
+@pytest.mark.parametrize("markup", SHADOWED.values(), ids=SHADOWED)
+def test_threat_26_no_name_in_the_markup_stands_in_for_what_the_script_uses(context, world, markup):
+    host = world.provider.removeprefix("http://")
+    body = (
+        markup.replace("HOST", host)
+        + "<a id='sc-connect' href='#' data-sc-connect>Connect with SoundCloud</a>"
+    )
+    page = opened(context, world.page(LISTEN, body=body))
+    asked = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.click("#sc-connect")
+    assert names(heard(page, 2)) == ["start", "done"]
+    assert asked[0] == f"{world.site}/oauth/request_token"
+    assert (
+        page.evaluate(
+            "Object.getPrototypeOf(SC.Connect) === Object.prototype && typeof SC.Connect.open"
+        )
+        == "function"
+    )
+
+
+def test_a_page_in_a_srcdoc_frame_has_the_origin_of_its_parent(context, world):
+    script = '<script src="/sc-connect/sc-connect.js"></script>'
+    inner = f"{script}<script>var heard = []; {LISTEN}</script>{marked(endpoint())}"
+    page = opened(context, world.page("", body="<iframe></iframe>"))
+    page.evaluate("html => { document.querySelector('iframe').srcdoc = html; }", inner)
+    frame = page.frame_locator("iframe")
+    frame.locator("#sc-connect").click()
+    page.wait_for_function("frames[0].heard.length === 2")
+    assert page.evaluate("frames[0].heard.map(event => event.name)") == ["start", "done"]

@@ -1,0 +1,183 @@
+"""The page of the specification in a real Chromium, through the real middleware, to a provider in
+another process.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+from browser.test_assets import SPECIFIED_BUTTON, SPECIFIED_SCRIPT, Elements
+from support.helpers import Store, closed, flow_for, heard, opened, popup_of, running_site
+
+from scconnect_wsgi.sandbox import serve
+
+pytestmark = pytest.mark.browser
+
+PLAIN_SCRIPT = """
+    SC.Connect.prepareButton(document.getElementById('sc-connect'), {
+      request_token_endpoint: '/oauth/request_token',
+      access_token_endpoint: '/oauth/access_token',
+      callback: function (query_obj) { heard.push(query_obj); }
+    });
+"""
+JOE = [["username", "joe"], ["oauth_token_id", "43"]]
+BLOCKED = "window.open = function () { return null; };"
+
+
+def page_with_the_button(environ, start_response):
+    """The wrapped application: one page, whose script is chosen by its path."""
+    script = {"/": PLAIN_SCRIPT, "/specified": SPECIFIED_SCRIPT, "/blocked": BLOCKED + PLAIN_SCRIPT}
+    if environ["PATH_INFO"] not in script:  # the icon that browsers ask for
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b""]
+    text = (
+        f"<!DOCTYPE html><title>A shop</title><link rel=icon href=data:,>{SPECIFIED_BUTTON}"
+        "<script>var heard = []; function $(selector) { return document.querySelectorAll(selector); }</script>"
+        '<script src="/sc-connect/sc-connect.js"></script>'
+        f"<script>{script[environ['PATH_INFO']]}</script>"
+    )
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+    return [text.encode()]
+
+
+@pytest.fixture(params=["oauth1", "oauth2"])
+def protocol(request):
+    return request.param
+
+
+@pytest.fixture
+def site(protocol, sandbox_process):
+    with shop(protocol, sandbox_process.url) as site:
+        yield site
+
+
+@contextmanager
+def shop(protocol, provider):
+    with running_site(
+        flow_for(protocol, provider), app=page_with_the_button, store_token=Store()
+    ) as site:
+        yield site
+
+
+def log_in(window):
+    """Log in at the provider, up to the question whether to allow."""
+    window.fill("#username", "joe")
+    window.fill("#password", "joe")
+    window.click("#login")
+    window.wait_for_selector("#allow")
+
+
+def press(popup, button):
+    """Press a button of the popup, which closes the popup: the click need not come to its end."""
+    popup.eval_on_selector(button, "button => setTimeout(() => button.click())")
+
+
+def exchanges(sandbox_process):
+    counts = sandbox_process.counts()
+    return counts.get("token", 0) + counts.get("access_token", 0)
+
+
+@pytest.mark.parametrize("path", ["/specified", "/"], ids=["jQuery", "plain node"])
+def test_the_page_of_the_specification_connects(context, site, sandbox_process, path):
+    before = exchanges(sandbox_process)
+    page = opened(context, site.url + path)
+    popup = popup_of(page)
+    log_in(popup)
+    assert popup.url.startswith(sandbox_process.url)
+    press(popup, "#allow")
+    assert heard(page) == [JOE]
+    assert closed(popup)
+    assert page.url == site.url + path
+    assert (len(site.store.tokens), exchanges(sandbox_process) - before) == (1, 1)
+    assert [cookie["name"] for cookie in context.cookies(site.url)] == ["scconnect-finished"]
+
+
+def test_a_refusal_reaches_the_page(context, site):
+    page = opened(context, f"{site.url}/")
+    popup = popup_of(page)
+    log_in(popup)
+    press(popup, "#deny")
+    [fields] = heard(page)
+    assert dict(fields)["error"] == "access_denied"
+    assert closed(popup)
+    assert site.store.tokens == []
+
+
+def test_24_a_provider_that_cuts_the_popup_off_still_connects(context, protocol, sandbox_process):
+    with shop(protocol, f"{sandbox_process.url}/misbehave/coop") as site:
+        page = opened(context, f"{site.url}/")
+        popup = popup_of(page)
+        log_in(popup)
+        assert popup.evaluate("opener") is None
+        page.wait_for_timeout(300)  # popup.closed reads true by now
+        press(popup, "#allow")
+        assert heard(page) == [JOE]
+        assert closed(popup)
+    assert len(site.store.tokens) == 1
+
+
+def test_1_a_start_that_another_site_caused_is_asked_about(context, site, sandbox_process):
+    def elsewhere(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [
+            f'<!DOCTYPE html><link rel=icon href=data:,><a id="lure" href="{site.start}">Win!</a>'.encode()
+        ]
+
+    with serve(elsewhere) as other:
+        before = sandbox_process.counts()
+        page = opened(
+            context, other.url
+        )  # 127.0.0.1; the site is localhost, another site to a browser
+        page.click("#lure")
+        page.wait_for_selector("h1:text('Connect your account?')")
+        assert (page.url, sandbox_process.counts()) == (site.start, before)
+        assert context.cookies(site.url) == []
+        assert [
+            tag for tag, _ in Elements(page.content()).tags if tag in ("a", "button", "script")
+        ] == ["button", "a"]
+        assert (
+            page.eval_on_selector("button", "button => getComputedStyle(button).cursor")
+            == "pointer"
+        )  # styled
+        page.click("button")
+        log_in(page)
+        page.click("#allow")
+        page.wait_for_selector("h1:text('You are connected')")
+    assert len(site.store.tokens) == 1
+
+
+def test_20_a_callback_that_is_gone_back_to_or_loaded_again(context, site, sandbox_process):
+    page = context.new_page()
+    callbacks = []
+    page.on(
+        "request",
+        lambda request: (
+            callbacks.append(request.url) if request.url.startswith(site.callback) else None
+        ),
+    )
+    page.goto(site.start)  # typed into the address bar
+    log_in(page)
+    page.click("#allow")
+    page.wait_for_selector("h1:text('You are connected')")
+    before = exchanges(sandbox_process)
+    token = list(site.store.tokens)
+    page.reload()
+    page.wait_for_selector("h1:text('You are connected')")
+    page.go_back()
+    assert page.url.startswith(sandbox_process.url)
+    assert len(callbacks) == 1  # the callback itself is no entry of the history
+    page.goto(callbacks[0])  # somebody kept its address all the same
+    page.wait_for_selector("h1:text('Already done')")
+    assert "error=flow_finished" in page.url
+    assert "internal" not in page.inner_text("main").lower()
+    assert (site.store.tokens, exchanges(sandbox_process)) == (token, before)
+
+
+def test_25_a_blocked_popup_becomes_a_full_page_flow(context, site):
+    page = opened(context, f"{site.url}/blocked")
+    page.click("#sc-connect")
+    log_in(page)
+    page.click("#allow")
+    page.wait_for_url(f"{site.url}/blocked")
+    assert heard(page) == [JOE]
+    assert len(context.pages) == 1
+    assert len(site.store.tokens) == 1

@@ -1,0 +1,568 @@
+"""From the click to the API and back to nothing: Connections around a site, over real sockets."""
+
+import json
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from wsgiref.validate import validator
+
+import pytest
+import requests
+from support.helpers import (
+    ARRIVAL,
+    CALLBACK,
+    CLIENT,
+    KEY,
+    Browser,
+    Mounted,
+    dance,
+    flow_for,
+    landed,
+    nobody_asked,
+    page_of_the_site,
+    query,
+    quick_transport,
+)
+from support.stores import SQLITE_FILE, SQLITE_MEMORY
+
+from scconnect_wsgi import OAuth2, OAuth2Provider, SCConnect
+from scconnect_wsgi.account import Account
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.connections.connections import ATTEMPTS
+from scconnect_wsgi.errors import (
+    ConfigurationError,
+    ConnectionRevoked,
+    NotConnected,
+    ProviderError,
+    ProviderUnavailable,
+    StorageFailed,
+    StoreUnavailable,
+    WrongUser,
+)
+from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.stores import Connection
+from scconnect_wsgi.stores.sql import SQLStore
+from scconnect_wsgi.token import AccessToken
+
+HERE = {"Sec-Fetch-Site": "same-origin"}
+
+
+def identify(request):
+    return request.cookies.get("user") or None
+
+
+@pytest.fixture(params=[SQLITE_FILE, SQLITE_MEMORY])
+def store(request, tmp_path):
+    with closing(request.param(tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def lost():
+    return []
+
+
+@pytest.fixture
+def flow(root):
+    return flow_for("oauth2", root)
+
+
+@pytest.fixture
+def connections(flow, store, lost):
+    return Connections(flow, store, identify=identify, on_lost=lambda *heard: lost.append(heard))
+
+
+@contextmanager
+def running(connections, flow, prefix=""):
+    site = SCConnect(
+        page_of_the_site,
+        flow,
+        secret_key=KEY,
+        store_token=connections.store_token,
+        identify=identify,
+    )
+    app = validator(connections.serving(site))
+    with serve(Mounted(app, prefix) if prefix else app) as server:
+        url = server.url.replace("127.0.0.1", "localhost") + prefix
+        yield SimpleNamespace(url=url, start=f"{url}/oauth/request_token")
+
+
+@contextmanager
+def signed_in(user):
+    with Browser() as browser:
+        browser.session.cookies.set("user", user, domain="localhost.local")
+        yield browser
+
+
+def connected(site, user, account="joe"):
+    with signed_in(user) as browser:
+        return landed(browser.get(browser.decide(browser.click(site), user=account), **ARRIVAL))
+
+
+# The flow
+
+
+@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
+def test_a_flow_ends_with_a_connection_that_calls_the_api(protocol, root, store):
+    flow = flow_for(protocol, root)
+    connections = Connections(flow, store, identify=identify)
+    with running(connections, flow) as site:
+        fields = connected(site, "user-7")
+    assert fields == {"oauth_token_id": fields["oauth_token_id"], "username": "joe"}
+    with connections.session(fields["oauth_token_id"], user="user-7") as session:
+        assert session.me().urn == "soundcloud:users:743372812"
+        assert len([*session.collection("/me/tracks", limit=2)]) == 5
+    (stored,) = connections.of_user("user-7")
+    assert stored.callback_url == f"{site.url}/oauth/access_token"
+    assert (stored.account.name, stored.api_url) == ("Joe Sample", root)
+
+
+def test_a_refresh_says_the_callback_url_again(connections, flow, sandbox):
+    with running(connections, flow) as site:
+        id = connected(site, "u")["oauth_token_id"]
+    sandbox.expire()
+    assert connections.session(id, user="u").me().username == "joe"
+    assert sandbox.counts["redeemed"] == 1
+
+
+def test_nobody_who_is_not_signed_in_connects(connections, flow):
+    with running(connections, flow) as site, Browser() as browser:
+        assert landed(browser.connect(site))["error"] == "wrong_user"
+
+
+def test_an_identify_that_gives_a_number_is_told(flow, store):
+    connections = Connections(flow, store, identify=lambda request: 7)
+    with pytest.raises(ConfigurationError, match="string or None"):
+        connections.store_token(AccessToken("t"), None)
+
+
+def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store):
+    connections = Connections(flow, store, identify=lambda request: "")
+    with running(connections, flow) as site, Browser() as browser:
+        assert landed(browser.connect(site))["error"] == "wrong_user"
+        assert store.of_user("") == []
+        store.save(
+            Connection(
+                "an id", "", flow.provider.api_url, AccessToken("t"), 1, Account(urn="urn:1")
+            )
+        )
+        answer = browser.get(f"{site.url}/sc-connect/connections.json", **HERE)
+        assert (answer.status_code, answer.json()) == (401, {"connected": False, "connections": []})
+        answer = browser.post(
+            f"{site.url}/sc-connect/disconnect", {"oauth_token_id": "an id"}, **HERE
+        )
+        assert answer.status_code == 401
+    assert connections.of_user("") == []
+    for ask in (connections.session, connections.disconnect):
+        with pytest.raises(NotConnected):
+            ask("an id", user="")
+    assert len(store.of_user("")) == 1
+
+
+def test_threat_48_nothing_is_kept_for_a_user_without_a_name(connections, sandbox, store):
+    with nobody_asked(sandbox), pytest.raises(WrongUser, match="Nobody is signed in"):
+        connections.connect(AccessToken("t"), user="")
+    assert store.of_user("") == []
+
+
+ASKED = {
+    "session": lambda connections, user: connections.session("no such id", user=user),
+    "disconnect": lambda connections, user: connections.disconnect("no such id", user=user),
+    "of_user": lambda connections, user: connections.of_user(user),
+    "connect": lambda connections, user: connections.connect(AccessToken("t"), user=user),
+}
+NO_STRINGS = [7, 0, b"u", uuid.UUID(int=7)]
+
+
+@pytest.mark.parametrize(
+    ("ask", "user"),
+    # None has a meaning of its own for connect: the account itself is the user.
+    [
+        *((ask, user) for ask in ASKED for user in NO_STRINGS),
+        *((ask, None) for ask in ASKED if ask != "connect"),
+    ],
+    ids=repr,
+)
+def test_threat_48_a_user_that_is_no_string_is_told(connections, sandbox, ask, user):
+    words = rf"string, not {type(user).__name__}: str\(user.id\)"
+    with nobody_asked(sandbox), pytest.raises(TypeError, match=words):
+        ASKED[ask](connections, user)
+
+
+@pytest.mark.parametrize("user", [7, 0, b"u"], ids=repr)
+def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_why(
+    flow, store, caplog, user
+):
+    connections = Connections(flow, store, identify=lambda request: user)
+    with serve(connections.serving(page_of_the_site)) as server, Browser() as browser:
+        answer = browser.get(f"{server.url}/sc-connect/connections.json", **HERE)
+        assert (answer.status_code, set(answer.json())) == (500, {"error"})
+    assert "must return a string or None: str(user.id)" in caplog.text
+
+
+def test_a_provider_without_an_api_is_refused(store):
+    flow = OAuth2(*CLIENT, provider=OAuth2Provider("https://a.example/a", "https://a.example/t"))
+    with pytest.raises(ConfigurationError, match="api_url"):
+        Connections(flow, store, identify=identify)
+
+
+# Who has what
+
+
+def test_one_user_may_have_several_and_connecting_again_replaces(connections, flow):
+    joe = connections.connect(dance(flow), user="u", callback_url=CALLBACK)
+    with Browser() as browser:
+        departure = flow.begin(CALLBACK)
+        back = query(browser.decide(departure.authorize_url, user="ann"))
+    ann = connections.connect(flow.finish(CALLBACK, back, departure.pending), user="u")
+    again = connections.connect(dance(flow), user="u")
+    assert again.id == joe.id != ann.id
+    assert again.token != joe.token
+    assert {found.account.username: found.token for found in connections.of_user("u")} == {
+        "joe": again.token,
+        "ann": ann.token,
+    }
+
+
+def test_two_clicks_at_once_make_one_connection(connections, flow):
+    tokens = [dance(flow) for _ in range(4)]
+    barrier = threading.Barrier(4)
+
+    def connect(token):
+        barrier.wait()
+        return connections.connect(token, user="u").id
+
+    with ThreadPoolExecutor(4) as threads:
+        ids = set(threads.map(connect, tokens))
+    (found,) = connections.of_user("u")
+    assert ids == {found.id}
+    assert found.token in tokens
+
+
+def test_connecting_again_mends_what_was_revoked(connections, flow, sandbox, lost):
+    first = connections.connect(dance(flow), user="u")
+    sandbox.revoke()
+    with pytest.raises(ConnectionRevoked):
+        connections.session(first.id, user="u").me()
+    assert connections.of_user("u") == []
+    with pytest.raises(ConnectionRevoked):
+        connections.session(first.id, user="u")
+    assert [type(error) for _, error in lost] == [ConnectionRevoked]
+    connections.connect(dance(flow), user="u")
+    assert connections.session(first.id, user="u").me().username == "joe"
+
+
+def test_an_account_that_two_users_connected_is_told_and_not_merged(connections, flow):
+    with running(connections, flow) as site:
+        first, second = connected(site, "first"), connected(site, "second")
+    assert "account_shared" not in first
+    assert second == {**second, "account_shared": "1", "username": "joe"}
+    assert first["oauth_token_id"] != second["oauth_token_id"]
+    assert "first" not in str(second)
+    assert connections.shared(connections.of_user("first")[0])
+
+
+def test_a_user_who_logs_in_with_the_account_is_that_account(connections, flow):
+    connection = connections.connect(dance(flow), user=None)
+    assert connection.user == f"{flow.provider.api_url}#soundcloud:users:743372812"
+    assert not connections.shared(connection)
+
+
+@contextmanager
+def answering_me(fields):
+    """A provider's API that answers ``/me`` with these fields, and whatever else with them too:
+
+    its address.
+    """
+    body = json.dumps(fields).encode()
+
+    def api(environ, start_response):
+        start_response(
+            "200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        )
+        return [body]
+
+    with serve(api) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ({"id": 5}, {"id": 5}),
+        ({"id": 5}, {"id": "5"}),
+        ({"urn": "soundcloud:users:5"}, {"id": 5}),
+        ({"urn": "soundcloud:users:5"}, {"urn": "soundcloud:users:5"}),
+    ],
+)
+def test_48_the_users_of_two_providers_are_two(store, one, another):
+    with answering_me(one) as first, answering_me(another) as second:
+        flows = [flow_for("oauth2", root) for root in (first, second)]
+        made = [Connections(flow, store, identify=identify) for flow in flows]
+        kept = [connections.connect(AccessToken("t"), user=None) for connections in made]
+        assert kept[0].user != kept[1].user
+        assert "soundcloud:users:5" not in {
+            connection.user for connection in kept
+        }  # nobody's but SoundCloud's
+        assert [
+            connections.of_user(connection.user)
+            for connections, connection in zip(made, kept, strict=True)
+        ] == [[connection] for connection in kept]
+        again = made[0].connect(AccessToken("another"), user=None)
+        assert (again.id, again.user) == (kept[0].id, kept[0].user)
+
+
+@pytest.mark.parametrize("id", [0, -5, True, None, "", 5.0, [5]])
+def test_48_an_account_without_a_key_logs_nobody_in(store, id):
+    with answering_me({"id": id, "username": "joe"}) as root:
+        connections = Connections(flow_for("oauth2", root), store, identify=identify)
+        with pytest.raises(ProviderError, match="nobody can be logged in"):
+            connections.connect(AccessToken("t"), user=None)
+        assert connections.connect(AccessToken("t"), user="u").account.urn == ""
+
+
+def test_48_a_key_that_is_too_long_for_a_database_is_said(store):
+    with answering_me({"urn": "u" * 250}) as root:
+        connections = Connections(flow_for("oauth2", root), store, identify=identify)
+        with pytest.raises(StorageFailed, match="255 characters"):
+            connections.connect(AccessToken("t"), user=None)
+
+
+@pytest.mark.parametrize("user", ["other", "U", "u ", "", "%"])
+def test_the_connection_of_somebody_else_is_none(connections, flow, user):
+    connection = connections.connect(dance(flow), user="u")
+    words = set()
+    for id in (connection.id, "no such id"):
+        for ask in (connections.session, connections.disconnect):
+            with pytest.raises(NotConnected) as caught:
+                ask(id, user=user)
+            words.add(str(caught.value))
+    assert len(words) == 1
+    assert connections.of_user(user) == []
+    assert connections.session(connection.id, user="u").me().username == "joe"
+
+
+def test_a_token_for_one_api_is_not_sent_to_another(connections, flow, store):
+    connection = connections.connect(dance(flow), user="u")
+    other = Connections(flow_for("oauth2", "http://127.0.0.1:9"), store, identify=identify)
+    with pytest.raises(NotConnected):
+        other.session(connection.id, user="u")
+    assert other.of_user("u") == []
+
+
+@pytest.mark.parametrize(
+    ("habit", "error"),
+    [("down", ProviderUnavailable), ("status=503", ProviderUnavailable), ("html", ProviderError)],
+)
+def test_nothing_is_kept_where_the_provider_does_not_say_who_it_is(root, flow, store, habit, error):
+    spoiled = flow_for(
+        "oauth2", root, api_url=f"{root}/misbehave/{habit}", transport=quick_transport()
+    )
+    connections = Connections(spoiled, store, identify=identify)
+    with pytest.raises(error):
+        connections.connect(dance(flow), user="u")
+    assert connections.of_user("u") == []
+
+
+def test_a_provider_without_me_is_kept_and_no_two_are_the_same(root, flow, store):
+    connections = Connections(
+        flow_for("oauth2", root, api_url=f"{root}/elsewhere"), store, identify=identify
+    )
+    first, second = (connections.connect(AccessToken("t"), user="u") for _ in range(2))
+    assert first.id != second.id
+    assert not connections.shared(first)
+    with pytest.raises(ProviderError, match="nobody can be logged in"):
+        connections.connect(AccessToken("t"), user=None)
+
+
+class Away:
+    """A store that is away for its next so many saves."""
+
+    def __init__(self, store, failures):
+        self._store, self.failures = store, failures
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def save(self, connection):
+        self.failures -= 1
+        if self.failures >= 0:
+            raise StoreUnavailable("away")
+        return self._store.save(connection)
+
+
+def test_a_store_that_comes_back_gets_the_connection(flow, store):
+    connections = Connections(flow, Away(store, 2), identify=identify)
+    assert connections.connect(dance(flow), user="u") == store.of_user("u")[0]
+    connections = Connections(flow, Away(store, ATTEMPTS), identify=identify)
+    with pytest.raises(StoreUnavailable):
+        connections.connect(dance(flow), user="u")
+
+
+def test_a_hook_that_raises_changes_nothing(flow, store, sandbox, caplog):
+    def on_lost(connection, error):
+        raise RuntimeError(f"could not write a mail about {connection.token.token}")
+
+    connections = Connections(flow, store, identify=identify, on_lost=on_lost)
+    connection = connections.connect(dance(flow), user="u")
+    sandbox.revoke()
+    with pytest.raises(ConnectionRevoked):
+        connections.session(connection.id, user="u").me()
+    assert "could not write a mail about ***" in caplog.text
+
+
+# Disconnect
+
+
+def test_disconnecting_signs_out_and_forgets(connections, flow, sandbox):
+    connection = connections.connect(dance(flow), user="u")
+    connections.disconnect(connection.id, user="u")
+    assert sandbox.counts["sign_out"] == 1
+    with pytest.raises(NotConnected):
+        connections.session(connection.id, user="u")
+    headers = {"Authorization": f"OAuth {connection.token.token}"}
+    assert (
+        requests.get(f"{flow.provider.api_url}/me", headers=headers, timeout=10).status_code == 401
+    )
+
+
+def test_a_token_that_ended_is_refreshed_to_sign_out(flow, store, sandbox):
+    connections = Connections(flow, store, identify=identify)
+    connection = connections.connect(replace(dance(flow), expires_at=1), user="u")
+    connections.disconnect(connection.id, user="u")
+    assert (sandbox.counts["redeemed"], sandbox.counts["sign_out"]) == (1, 1)
+
+
+@pytest.mark.parametrize("habit", ["down", "status=500", "html403", "revoked"])
+def test_whatever_the_provider_answers_the_connection_is_gone(root, flow, store, habit):
+    url = f"{root}/misbehave/{habit}/sign-out"
+    spoiled = flow_for("oauth2", root, sign_out_url=url, transport=quick_transport())
+    connections = Connections(spoiled, store, identify=identify)
+    connection = connections.connect(dance(flow), user="u")
+    connections.disconnect(connection.id, user="u")
+    with pytest.raises(NotConnected):
+        store.load(connection.id)
+
+
+def test_oauth1_has_no_sign_out_and_forgets_all_the_same(root, store):
+    flow = flow_for("oauth1", root)
+    connections = Connections(flow, store, identify=identify)
+    connection = connections.connect(dance(flow), user="u")
+    connections.disconnect(connection.id, user="u")
+    assert store.of_user("u") == []
+
+
+# What the page may know
+
+
+@pytest.mark.parametrize("prefix", ["", "/app"])
+def test_the_page_knows_and_disconnects(connections, flow, prefix):
+    with running(connections, flow, prefix) as site, signed_in("u") as browser:
+        ask = f"{site.url}/sc-connect/connections.json"
+        assert browser.get(ask, **HERE).json() == {"connected": False, "connections": []}
+        id = connected(site, "u")["oauth_token_id"]
+        answer = browser.get(ask, **HERE)
+        shown = {
+            "oauth_token_id": id,
+            "username": "joe",
+            "name": "Joe Sample",
+            "avatar_url": f"{flow.provider.api_url}/avatar.svg",
+            "permalink_url": "https://soundcloud.com/joe",
+        }
+        assert answer.json() == {"connected": True, "connections": [shown]}
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Vary"] == "Cookie"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        answer = browser.post(f"{site.url}/sc-connect/disconnect", {"oauth_token_id": id}, **HERE)
+        assert (answer.status_code, answer.json()) == (200, {"connected": False, "connections": []})
+        again = browser.post(f"{site.url}/sc-connect/disconnect", {"oauth_token_id": id}, **HERE)
+        assert (again.status_code, "no such connection" in again.json()["error"]) == (404, True)
+        # the browser files and the site's own pages are where they were
+        assert browser.get(f"{site.url}/sc-connect/sc-connect.js").status_code == 200
+        assert "the site's own page" in browser.get(f"{site.url}/elsewhere").text
+
+
+def test_another_user_neither_sees_nor_ends_it(connections, flow):
+    connection = connections.connect(dance(flow), user="u")
+    with running(connections, flow) as site, signed_in("other") as browser:
+        assert (
+            browser.get(f"{site.url}/sc-connect/connections.json", **HERE).json()["connections"]
+            == []
+        )
+        answer = browser.post(
+            f"{site.url}/sc-connect/disconnect", {"oauth_token_id": connection.id}, **HERE
+        )
+        assert answer.status_code == 404
+    assert connections.of_user("u") == [connection]
+
+
+def test_nobody_sees_nothing(connections, flow):
+    connections.connect(dance(flow), user="u")
+    with running(connections, flow) as site, Browser() as browser:
+        answer = browser.get(f"{site.url}/sc-connect/connections.json", **HERE)
+        assert (answer.status_code, answer.json()) == (401, {"connected": False, "connections": []})
+        assert (
+            browser.post(
+                f"{site.url}/sc-connect/disconnect", {"oauth_token_id": "x"}, **HERE
+            ).status_code
+            == 401
+        )
+
+
+@pytest.mark.parametrize(
+    ("headers", "reads", "writes"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 200, 200),
+        ({"Sec-Fetch-Site": "same-site"}, 403, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403, 403),
+        ({"Sec-Fetch-Site": "none"}, 403, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "{root}"}, 403, 403),
+        ({"Origin": "{root}"}, 200, 200),
+        ({"Origin": "https://evil.example"}, 403, 403),
+        ({"Origin": "null"}, 403, 403),
+        ({"Origin": "http://[evil"}, 403, 403),
+        ({"Referer": "{root}/account"}, 200, 200),
+        ({"Referer": "https://evil.example/{root}"}, 403, 403),
+        ({"X-Old": "browser"}, 200, 403),
+    ],
+)
+def test_only_a_page_of_the_same_origin_is_answered(connections, flow, headers, reads, writes):
+    connection = connections.connect(dance(flow), user="u")
+    with running(connections, flow) as site, signed_in("u") as browser:
+        headers = {name: value.format(root=site.url) for name, value in headers.items()}
+        assert (
+            browser.get(f"{site.url}/sc-connect/connections.json", **headers).status_code == reads
+        )
+        answer = browser.post(
+            f"{site.url}/sc-connect/disconnect", {"oauth_token_id": connection.id}, **headers
+        )
+        assert answer.status_code == writes
+    assert len(connections.of_user("u")) == (0 if writes == 200 else 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"x=y", b"oauth_token_id=a&oauth_token_id=b", b"\xff", b"x" * 10_000]
+)
+def test_a_form_that_cannot_be_read_is_refused(connections, flow, body):
+    with running(connections, flow) as site, signed_in("u") as browser:
+        assert browser.post(f"{site.url}/sc-connect/disconnect", body, **HERE).status_code == 400
+
+
+def test_other_methods_are_refused(connections, flow):
+    with running(connections, flow) as site, signed_in("u") as browser:
+        answer = browser.post(f"{site.url}/sc-connect/connections.json", {}, **HERE)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+        assert browser.get(f"{site.url}/sc-connect/disconnect", **HERE).status_code == 405
+
+
+def test_a_store_that_is_away_is_a_503(flow, tmp_path):
+    connections = Connections(
+        flow, SQLStore(f"sqlite:///{tmp_path}/no/such/folder.sqlite3"), identify=identify
+    )
+    with running(connections, flow) as site, signed_in("u") as browser:
+        answer = browser.get(f"{site.url}/sc-connect/connections.json", **HERE)
+        assert (answer.status_code, set(answer.json())) == (503, {"error"})

@@ -1,0 +1,519 @@
+"""The command line:
+
+the demo and the example as a person meets them, in processes of their own and over sockets.
+"""
+
+import html
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing, contextmanager
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import pytest
+import requests
+from support.paths import CHECKOUT
+
+import scconnect_wsgi
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = CHECKOUT / "examples" / "plain" / "app.py"
+START_WITHIN = 10  # seconds; it takes less than one, on a machine that does nothing else
+CLICK = {
+    "Sec-Fetch-Site": "same-origin",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+PRIVATE = ["Night Bus (demo)", "For Ann, unfinished"]
+ROOTS = {"oauth2": "/oauth", "oauth1": "/oauth1"}
+SETTINGS = {
+    "SCCONNECT_PROTOCOL": "oauth2",
+    "SCCONNECT_CLIENT_ID": "the-client-id",
+    "SCCONNECT_CLIENT_SECRET": "the-client-secret",
+    "SCCONNECT_SECRET_KEY": "CAMOR1ri-a_random_key_0123456789_of_43_chars",
+    "SCCONNECT_BASE_URL": "https://app.example/shop/",
+}
+both_protocols = pytest.mark.parametrize("protocol", ROOTS)
+
+
+def environment(**settings):
+    """This process's own, without its SCCONNECT_* settings, in which the package under test is
+    found.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCCONNECT_")}
+    return {
+        **kept,
+        "PYTHONPATH": str(pathlib.Path(scconnect_wsgi.__file__).parent.parent),
+        **settings,
+    }
+
+
+def run(*words, folder=None, **settings):
+    """A command that ends by itself."""
+    command = [sys.executable, "-m", "scconnect_wsgi", *words]
+    options = {"capture_output": True, "text": True, "timeout": 30}
+    return subprocess.run(command, cwd=folder, env=environment(**settings), **options)
+
+
+class Running:
+    """A command that runs until it is told to stop;
+
+    what it prints up to its last line of greeting is read at once.
+    """
+
+    def __init__(self, folder, *words, until, python=sys.executable, env=None):
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # if ignored here, it would be ignored there
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        env = environment() if env is None else env
+        self.process = subprocess.Popen([python, *map(str, words)], cwd=folder, env=env, **pipes)
+        too_late = threading.Timer(START_WITHIN, self.process.kill)
+        too_late.start()
+        self.greeting = ""
+        while until not in self.greeting:
+            line = self.process.stdout.readline()
+            assert line, self.process.communicate()
+            self.greeting += line
+        too_late.cancel()
+        too_late.join()
+        self.url = re.search(r"http://\S+", self.greeting)[0].rstrip("/")
+
+    def stop(self, number=signal.SIGINT):
+        """Send a signal; what was printed since, on both channels."""
+        self.process.send_signal(number)
+        return self.process.communicate(timeout=10)
+
+
+@contextmanager
+def running(folder, *words, until="Ctrl-C", **options):
+    command = Running(folder, *words, until=until, **options)
+    try:
+        yield command
+    finally:
+        if command.process.returncode is None:
+            command.process.kill()
+            command.process.communicate()
+
+
+def scconnect(folder, *words):
+    return running(folder, "-m", "scconnect_wsgi", *words)
+
+
+class Person:
+    """A browser with its cookies; it follows redirects by hand."""
+
+    def __init__(self, url):
+        self.url = url
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.get("/")
+
+    def get(self, path, **headers):
+        return self.session.get(
+            urljoin(self.url, path), headers=headers, allow_redirects=False, timeout=10
+        )
+
+    def post(self, url, data=None, **headers):
+        return self.session.post(
+            urljoin(self.url, url), data=data, headers=headers, allow_redirects=False, timeout=10
+        )
+
+    def connect(self, root, decision="allow"):
+        """Press the button, log in where asked, decide: the query of close.html."""
+        answer = self.get(f"{root}/request_token", **CLICK)
+        for _ in range(9):
+            if answer.is_redirect:
+                location = urljoin(answer.url, answer.headers["Location"])
+                if urlsplit(location).path == "/sc-connect/close.html":
+                    assert self.get(location).ok
+                    return dict(parse_qsl(urlsplit(location).query))
+                answer = self.get(location, **{**CLICK, "Sec-Fetch-Site": "cross-site"})
+            else:
+                answer = self.submit(answer, decision)
+        raise AssertionError(f"never came home: {answer.text}")
+
+    def submit(self, page, decision):
+        form = page.text.partition("</form>")[0]
+        fields = {
+            name: html.unescape(value)
+            for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)
+        }
+        fields |= (
+            {"username": "joe", "password": "joe"} if "password" in form else {"decision": decision}
+        )
+        return self.post(
+            urljoin(page.url, html.unescape(re.search(r'action="([^"]*)"', form)[1])), fields
+        )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Both protocols, side by side.
+
+    Whatever the tests do with it, its output tells nothing it should not.
+    """
+    folder = tmp_path_factory.mktemp("demo")
+    with scconnect(folder, "demo", "--port", "0") as demo:
+        demo.folder = folder
+        yield demo
+        said = demo.greeting + "".join(demo.stop())
+    assert demo.process.returncode == 0
+    for word in ("Traceback", "ResourceWarning", "?", "code=", "oauth_verifier", "sandbox-secret"):
+        assert word not in said
+
+
+@pytest.fixture
+def person(demo):
+    person = Person(demo.url)
+    yield person
+    person.session.close()
+
+
+# The demo
+
+
+@both_protocols
+def test_the_account_and_its_private_tracks_come_with_the_stored_token(person, protocol):
+    fields = person.connect(ROOTS[protocol])
+    assert fields == {"username": "joe", "oauth_token_id": fields["oauth_token_id"]}
+
+    account = person.get(f"/account?oauth_token_id={fields['oauth_token_id']}")
+
+    assert account.headers["Cache-Control"] == "no-store"
+    avatar = account.json().pop("avatar_url")
+    assert requests.get(avatar, timeout=10).headers["Content-Type"].startswith("image/svg+xml")
+    expected = {
+        "username": "joe",
+        "full_name": "Joe Sample",
+        "avatar_url": avatar,
+        "private_tracks": PRIVATE,
+    }
+    assert account.json() == expected
+    assert person.get("/connections").json() == {protocol: fields["oauth_token_id"]}
+
+
+@both_protocols
+def test_a_refusal_reaches_the_page_and_nothing_is_stored(person, protocol):
+    assert person.connect(ROOTS[protocol], "deny")["error"] == "access_denied"
+    assert person.get("/connections").json() == {}
+
+
+@both_protocols
+def test_an_account_is_its_own_browsers(demo, person, protocol):
+    path = f"/account?oauth_token_id={person.connect(ROOTS[protocol])['oauth_token_id']}"
+    stranger = Person(demo.url)
+    assert stranger.get(path).status_code == 404
+    assert requests.get(demo.url + path, timeout=10).status_code == 404
+    stranger.post(path.replace("account", "disconnect"), Origin=demo.url)
+    assert person.get(path).status_code == 200
+    stranger.session.close()
+
+
+def test_connecting_again_replaces_the_token(person):
+    first, second = person.connect("/oauth"), person.connect("/oauth")
+    assert person.get(f"/account?oauth_token_id={first['oauth_token_id']}").status_code == 404
+    assert person.get("/connections").json() == {"oauth2": second["oauth_token_id"]}
+
+
+def test_disconnecting_is_for_the_demos_own_page(demo, person):
+    path = f"?oauth_token_id={person.connect('/oauth')['oauth_token_id']}"
+    assert person.post(f"/disconnect{path}").status_code == 403
+    assert person.post(f"/disconnect{path}", Origin="http://localhost:1").status_code == 403
+    assert person.get(f"/account{path}").status_code == 200
+    assert person.post(f"/disconnect{path}", Origin=demo.url).status_code == 200
+    assert person.get(f"/account{path}").status_code == 404
+
+
+def test_a_token_taken_back_is_a_friendly_sentence(demo, person):
+    path = f"/account?oauth_token_id={person.connect('/oauth')['oauth_token_id']}"
+    sandbox = re.search(r"http://127\S+", demo.greeting)[0]
+    assert requests.post(f"{sandbox}sandbox/revoke", timeout=10).status_code == 204
+    answer = person.get(path)
+    assert answer.status_code == 502
+    assert "no longer accepts" in answer.json()["error"]
+
+
+def test_the_tokens_are_where_it_says_and_its_owners_alone(demo):
+    path = demo.folder / "demo.sqlite3"
+    assert str(path) in demo.greeting
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_page_needs_nothing_that_its_policy_forbids(person):
+    page = person.get("/")
+    assert "script-src 'self'; style-src 'self'" in page.headers["Content-Security-Policy"]
+    assert re.findall(r"<style| style=| on\w+=|<script>", page.text) == []
+    links = [*re.findall(r'(?:src|href)="(/[^"]*)"', page.text), "/sc-connect/sc-connect@2x.png"]
+    assert {link: person.get(link).status_code for link in links} == dict.fromkeys(links, 200)
+    assert person.session.cookies
+    assert all(cookie.has_nonstandard_attr("HttpOnly") for cookie in person.session.cookies)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/nothing", 404),
+        ("/disconnect", 404),
+        ("/account", 404),
+        ("/account?oauth_token_id=%ff", 400),
+    ],
+)
+def test_an_odd_request_is_answered(person, path, status):
+    assert person.get(path).status_code == status
+
+
+def test_opened_by_its_number_it_moves_to_the_name_its_flows_come_back_to(demo):
+    answer = requests.get(
+        demo.url.replace("localhost", "127.0.0.1"), allow_redirects=False, timeout=10
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{demo.url}/")
+
+
+@both_protocols
+def test_one_protocol_alone_answers_on_the_usual_paths(tmp_path, protocol):
+    with scconnect(tmp_path, "demo", "--port", "0", "--protocol", protocol) as demo:
+        person = Person(demo.url)
+        assert re.findall(r'data-protocol="(\w+)"', person.get("/").text) == [protocol]
+        assert person.connect("/oauth")["username"] == "joe"
+        person.session.close()
+        demo.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def test_it_ends_with_a_word(tmp_path, command, number):
+    with scconnect(tmp_path, command, "--port", "0") as started:
+        output, errors = started.stop(number)
+    assert output == "Stopped.\n"
+    assert "Traceback" not in errors
+    assert started.process.returncode == 0
+
+
+def test_without_a_folder_to_write_to_the_tokens_are_kept_elsewhere(tmp_path):
+    (tmp_path / "demo.sqlite3").mkdir()  # in the way, also for root
+    with scconnect(tmp_path, "demo", "--port", "0") as demo:
+        path = pathlib.Path(re.search(r"kept in (.+)", demo.greeting)[1])
+        assert path.parent != tmp_path
+        assert path.stat().st_mode & 0o777 == 0o600
+        demo.stop()
+    shutil.rmtree(path.parent)
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    (tmp_path / "demo.sqlite3").write_text(
+        "a letter, long enough not to be taken for an empty database\n" * 20
+    )
+    done = run("demo", "--port", "0", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is no database, or in use; move it away" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "demo.sqlite3").read_text().startswith("a letter")
+
+
+def test_tokens_of_an_earlier_run_are_forgotten(tmp_path):
+    for _ in range(2):
+        with scconnect(tmp_path, "demo", "--port", "0") as demo:
+            person = Person(demo.url)
+            with closing(sqlite3.connect(tmp_path / "demo.sqlite3")) as db:
+                assert db.execute("SELECT count(*) FROM scconnect_demo").fetchone() == (0,)
+            person.connect("/oauth")
+            person.session.close()
+            demo.stop()
+
+
+def test_a_callback_in_another_browser_is_refused(demo, person):
+    """The flow is bound to the browser that began it, even where its cookie was carried over."""
+    stranger = Person(demo.url)
+    own = stranger.session.cookies["scconnect_demo"]
+    answer = person.get("/oauth/request_token", **CLICK)
+    stranger.session.cookies.update(person.session.cookies)
+    stranger.session.cookies.set("scconnect_demo", own, domain="localhost.local", path="/")
+    state = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))["state"]
+    home = stranger.get(f"/oauth/access_token?code=made-up&state={state}", **CLICK)
+    assert dict(parse_qsl(urlsplit(home.headers["Location"]).query))["error"] == "wrong_user"
+    stranger.session.close()
+
+
+# The other commands
+
+
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def test_a_taken_port_is_one_sentence(command):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run(command, "--port", str(port))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Port {port} is taken. Choose another one with --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["demo", "--port", "65536"], ["demo", "--port", "-1"], ["dance"]]
+)
+def test_a_mistyped_command_is_explained(words):
+    done = run(*words)
+    assert done.returncode == 2
+    assert "usage: scconnect" in done.stderr
+
+
+def test_the_sandbox_says_what_to_put_into_a_provider(tmp_path):
+    with scconnect(tmp_path, "sandbox", "--port", "0") as sandbox:
+        assert requests.get(f"{sandbox.url}/", timeout=10).ok
+        for line in (
+            '"sandbox-client"',
+            f"{sandbox.url}/oauth/token",
+            f"{sandbox.url}/oauth/request_token",
+            "joe",
+        ):
+            assert line in sandbox.greeting
+        sandbox.stop()
+
+
+def test_every_secret_is_new():
+    first, second = run("secret").stdout.strip(), run("secret").stdout.strip()
+    assert first != second
+    assert len(first) >= 43
+
+
+def test_good_settings_are_told_the_callback_to_register():
+    done = run("check", **SETTINGS)
+    assert done.returncode == 0
+    assert "https://app.example/shop/oauth/access_token\n" in done.stdout
+
+
+def test_the_protocol_of_2009_is_told_that_soundcloud_is_not_for_it():
+    done = run("check", **{**SETTINGS, "SCCONNECT_PROTOCOL": "oauth1"})
+    assert done.returncode == 0
+    assert "retired" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("SCCONNECT_PROTOCOL", "oauth3", "oauth2 or oauth1"),
+        ("SCCONNECT_CLIENT_ID", "", "not set"),
+        ("SCCONNECT_CLIENT_SECRET", "", "not set"),
+        ("SCCONNECT_CLIENT_SECRET", "copied-with-its-newline\n", "a line break"),
+        ("SCCONNECT_CLIENT_SECRET", "geh\xe9im", "printable ASCII"),
+        ("SCCONNECT_SECRET_KEY", "", "not set"),
+        ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "shorter than 32"),
+        ("SCCONNECT_SECRET_KEY", "ab" * 20, "guessed"),
+        ("SCCONNECT_BASE_URL", "", "not set"),
+        ("SCCONNECT_BASE_URL", "http://app.example", "https://"),
+        ("SCCONNECT_BASE_URL", "app.example", "full URL"),
+        ("SCCONNECT_BASE_URL", "https://app.example/?a=b", "no query"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence_without_any_secret(name, value, complaint):
+    settings = {**SETTINGS, name: value}
+    done = run("check", **settings)
+    assert done.returncode == 1
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(name)
+    assert complaint in line
+    for secret in ("SCCONNECT_CLIENT_SECRET", "SCCONNECT_SECRET_KEY"):
+        assert not settings[secret] or settings[secret].strip() not in done.stdout + done.stderr
+
+
+def test_the_client_secret_is_no_secret_key():
+    done = run("check", **{**SETTINGS, "SCCONNECT_CLIENT_SECRET": SETTINGS["SCCONNECT_SECRET_KEY"]})
+    assert done.returncode == 1
+    assert "must not be the client secret" in done.stdout
+
+
+# The example of the README
+
+
+@pytest.fixture
+def example(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with running(tmp_path, EXAMPLE, port, until="Open") as example:
+        yield example
+        output, errors = example.stop()
+    assert (example.process.returncode, output) == (0, "")
+    assert "Traceback" not in errors
+
+
+def test_the_example_connects_and_hears_a_refusal(example):
+    person = Person(example.url)
+    assert person.connect("/oauth") == {"oauth_token_id": "1"}
+    assert person.connect("/oauth", "deny")["error"] == "access_denied"
+    person.session.close()
+
+
+# The same in a browser
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of a fresh profile, in which nothing may raise an error or break a content security
+    policy.
+    """
+    context = chromium.new_context()
+    context.set_default_timeout(5000)
+    complaints = []
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on(
+        "console",
+        lambda message: "Security Policy" in message.text and complaints.append(message.text),
+    )
+    yield context.new_page()
+    context.close()
+    assert complaints == []
+
+
+def press(page, selector, decision):
+    with page.expect_popup() as opened:
+        page.click(selector)
+    popup = opened.value
+    popup.wait_for_selector("#login, #allow")
+    if popup.query_selector("#login"):
+        popup.fill("#username", "joe")
+        popup.fill("#password", "joe")
+        popup.click("#login")
+    popup.click(f"#{decision}")
+
+
+@pytest.mark.browser
+@both_protocols
+def test_a_person_denies_then_allows_then_disconnects(demo, page, protocol):
+    card = f"#{protocol}"
+    page.goto(demo.url)
+
+    press(page, f"{card}-connect", "deny")
+    page.wait_for_selector(f"{card} .status:text('You did not allow it')")
+    assert '"error": "access_denied"' in page.inner_text(f"{card} pre")
+
+    press(page, f"{card}-connect", "allow")
+    page.wait_for_selector(f"{card} .disconnect")
+    assert page.locator(f"{card} .tracks li").all_inner_texts() == PRIVATE
+    assert page.inner_text(f"{card} .full-name") == "Joe Sample"
+    assert '"username": "joe"' in page.inner_text(f"{card} pre")
+    assert page.locator(f"{card} .avatar").evaluate(
+        "picture => picture.decode().then(() => picture.naturalWidth > 0)"
+    )
+
+    page.reload()
+    page.click(f"{card} .disconnect")
+    page.wait_for_selector(f"{card}-connect")
+    page.wait_for_selector(f"{card} .status:text('Disconnected')")
+
+
+@pytest.mark.browser
+def test_the_example_works_in_a_browser(example, page):
+    page.goto(example.url)
+    press(page, "#sc-connect", "allow")
+    page.wait_for_selector('body:text(\'{"oauth_token_id":"1"}\')')

@@ -1,0 +1,295 @@
+"""What a wheel and an sdist hold, and that the browser files are found whichever way the package
+was installed.
+"""
+
+import email
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from contextlib import closing
+
+import pytest
+from demo.test_demo import ROOTS, Person, running
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from support.paths import CHECKOUT
+
+pytestmark = [pytest.mark.package, pytest.mark.slow]
+
+
+MADE = (
+    "*.egg-info",
+    "*.pyc",
+    "*.sqlite3*",
+    ".*",
+    "__pycache__",
+    "build",
+    "dist",
+)  # in no fresh clone
+SHOW_ASSETS = """
+import json, pathlib, scconnect_wsgi
+from scconnect_wsgi.middleware.files import asset_folder
+assets = {path.name: path.read_bytes().hex() for path in asset_folder().iterdir() if path.is_file()}
+print(json.dumps([str(pathlib.Path(scconnect_wsgi.__file__).parent.parent), assets]))
+"""
+
+
+def run(*command: object, **options) -> str:
+    """What a command prints; where it fails, both its outputs are in the test's failure."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def only(found) -> pathlib.Path:
+    (path,) = found
+    return path
+
+
+def files(folder: pathlib.Path, prefix: str) -> dict[str, bytes]:
+    """The bytes of every file in a folder, by its path below the folder, with something put before
+    it.
+    """
+    return {
+        f"{prefix}/{p.relative_to(folder)}": p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
+
+
+def build(source, target):
+    """An sdist, and a wheel from this sdist, in a folder."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    run(
+        sys.executable, "-m", "build", "--no-isolation", "--outdir", target, source, env=environment
+    )
+    return target
+
+
+def metadata_of(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def requirements_of(wheel):
+    return list(map(Requirement, metadata_of(wheel).get_all("Requires-Dist")))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the checkout:
+
+    builds leave files behind, and an old `build` folder would get into a wheel.
+    """
+    target = tmp_path_factory.mktemp("source") / "scconnect-wsgi"
+    shutil.copytree(CHECKOUT, target, ignore=shutil.ignore_patterns(*MADE))
+    return target
+
+
+@pytest.fixture(scope="module")
+def package(source):
+    """Every file that an installed package consists of, and its bytes."""
+    inside = files(source / "scconnect_wsgi", "scconnect_wsgi") | files(
+        source / "assets", "scconnect_wsgi/assets"
+    )
+    return inside | {"scconnect_wsgi_pytest.py": (source / "scconnect_wsgi_pytest.py").read_bytes()}
+
+
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory):
+    """The folder with an sdist, and with a wheel that was built from this sdist."""
+    source = shutil.copytree(source, tmp_path_factory.mktemp("build") / "scconnect-wsgi")
+    target = tmp_path_factory.mktemp("built")
+    return build(source, target)
+
+
+@pytest.fixture(scope="module")
+def sdist(built):
+    return only(built.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    return only(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def dependencies(tmp_path_factory):
+    """All that is installed here but the package itself, so that nothing is downloaded."""
+    target = tmp_path_factory.mktemp("dependencies")
+    for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        for entry in pathlib.Path(folder).iterdir():
+            if (
+                "scconnect_wsgi" not in entry.name
+            ):  # the package, its metadata, an editable install's finder
+                (target / entry.name).symlink_to(entry)
+    return target
+
+
+@pytest.fixture
+def fresh_python(dependencies, tmp_path):
+    """The Python of a new virtual environment with the dependencies in it."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    site_packages = only((tmp_path / "venv").glob("lib/python*/site-packages"))
+    (site_packages / "dependencies.pth").write_text(str(dependencies))
+    return tmp_path / "venv" / "bin" / "python"
+
+
+@pytest.mark.parametrize(
+    "way", ["a wheel", "an sdist", "its folder", "its folder, editable", "nothing but PYTHONPATH"]
+)
+def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
+    way, fresh_python, wheel, sdist, source, package, tmp_path
+):
+    checkout = shutil.copytree(source, tmp_path / "checkout")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if way == "nothing but PYTHONPATH":
+        environment["PYTHONPATH"] = str(checkout)
+    else:
+        what = {"a wheel": [wheel], "an sdist": [sdist], "its folder": [checkout]}.get(
+            way, ["--editable", checkout]
+        )
+        # Without the network: the setuptools that builds is the one of the dependencies.
+        offline = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+        run(
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            fresh_python,
+            "install",
+            "--quiet",
+            *offline,
+            *what,
+        )
+
+    place, assets = json.loads(run(fresh_python, "-c", SHOW_ASSETS, cwd=tmp_path, env=environment))
+
+    in_the_checkout = way in ("its folder, editable", "nothing but PYTHONPATH")
+    assert pathlib.Path(place).is_relative_to(checkout if in_the_checkout else tmp_path / "venv")
+    assert {"sc-connect.js", "close.html", "sc-connect.png"} <= set(assets)
+    assert {
+        f"scconnect_wsgi/assets/{name}": bytes.fromhex(content) for name, content in assets.items()
+    } == {
+        name: content
+        for name, content in package.items()
+        if name.startswith("scconnect_wsgi/assets/")
+    }
+    words = ("-m", "scconnect_wsgi", "demo", "--port", "0")
+    with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
+        for root in ROOTS.values():
+            person = Person(demo.url)
+            with closing(person.session):
+                assert person.connect(root)["username"] == "joe"
+        demo.stop()
+    assert demo.process.returncode == 0
+
+
+def test_pip_brings_four_packages_and_what_they_need(wheel, tmp_path):
+    """With the network, as a user does it."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    inspected = json.loads(run(python, "-m", "pip", "inspect", "--local"))["installed"]
+    needed_by = {
+        canonicalize_name(entry["metadata"]["name"]): {
+            canonicalize_name(requirement.name)
+            for requirement in map(Requirement, entry["metadata"].get("requires_dist", []))
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        }
+        for entry in inspected
+    }
+    for tool in ("pip", "setuptools"):
+        needed_by.pop(tool, None)
+    core = needed_by["scconnect-wsgi"]
+
+    assert core == {"webob", "oauthlib", "requests", "itsdangerous"}
+    assert set(needed_by) - {"scconnect-wsgi"} == core.union(*(needed_by[name] for name in core))
+
+
+def test_built_twice_it_is_the_same_to_the_byte(source, sdist, wheel, tmp_path):
+    """Whoever has the sources can make sure that a package was made from them."""
+    elsewhere = shutil.copytree(
+        source, tmp_path / "elsewhere", copy_function=shutil.copy
+    )  # with times of now
+    build(elsewhere, tmp_path / "built")
+    for first in (sdist, wheel):
+        assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
+
+
+def test_a_package_index_takes_both(sdist, wheel):
+    said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", sdist, wheel)
+    assert said.count("PASSED") == 2
+
+
+def test_what_the_wheel_says_of_itself(wheel):
+    metadata = metadata_of(wheel)
+    classifiers = metadata.get_all("Classifier")
+    assert (metadata["Name"], metadata["License-Expression"]) == ("scconnect-wsgi", "MIT")
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert {"Typing :: Typed", "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware"} <= set(
+        classifiers
+    )
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)} <= set(
+        classifiers
+    )
+    assert set(metadata.get_all("Provides-Extra")) == {"rsa", "paste", "sql", "redis", "encryption"}
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert "pip install scconnect-wsgi" in metadata.get_payload()
+
+
+def test_the_oldest_versions_are_the_lower_bounds(wheel):
+    """tox.ini's `oldest` is about the versions that setup.py promises."""
+    text = (
+        (CHECKOUT / "tox.ini")
+        .read_text("utf-8")
+        .partition("[testenv:oldest]")[2]
+        .partition("[testenv:")[0]
+    )
+    oldest = dict(re.findall(r"^    ([\w.-]+)==([\w.]+)$", text, re.MULTILINE))
+    bounds = {
+        requirement.name: str(requirement.specifier) for requirement in requirements_of(wheel)
+    }
+    assert {name: f">={version}" for name, version in oldest.items()} == bounds
+
+
+def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel, package):
+    with zipfile.ZipFile(wheel) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    metadata = {name.partition("/")[2] for name in content if ".dist-info/" in name}
+
+    assert {name: data for name, data in content.items() if ".dist-info/" not in name} == package
+    assert "scconnect_wsgi/py.typed" in content
+    assert metadata == {
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+        "licenses/LICENSE",
+        "top_level.txt",
+    }
+
+
+def test_the_sdist_holds_what_it_takes_to_build_and_to_test(sdist, source):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {name.removeprefix("./") for name in files(source, ".")}
+
+    assert {
+        "Makefile",
+        "tox.ini",
+        "tools/bootstrap.sh",
+        "tests/distribution/test_packaging.py",
+    } <= wanted
+    assert wanted <= names

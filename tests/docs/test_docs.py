@@ -1,0 +1,174 @@
+"""docs/tokens.md runs:
+
+its Python from top to bottom, as one program, with a user who connects where one would.
+"""
+
+import ast
+import re
+
+import pytest
+import webob
+from support.helpers import ARRIVAL, CLIENT, KEY, Browser, landed, page_of_the_site
+from support.paths import CHECKOUT
+from support.stores import connection as stored
+
+from scconnect_wsgi import errors
+from scconnect_wsgi.sandbox import Sandbox, serve
+
+TOKENS = (CHECKOUT / "docs" / "tokens.md").read_text("utf-8")
+README = (CHECKOUT / "README.md").read_text("utf-8")
+
+
+def blocks(language, text=TOKENS):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+class Late:
+    """A WSGI application that is not there yet: its address must be known first."""
+
+    def __call__(self, environ, start_response):
+        return self.app(environ, start_response)
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """Runs one snippet after the other, in a folder of its own, and knows the names that are the
+    reader's.
+    """
+    monkeypatch.chdir(tmp_path)
+    sandbox, site = Sandbox(), Late()
+    with serve(sandbox) as provider, serve(site) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        names = {
+            **{
+                "CLIENT_ID": CLIENT[0],
+                "CLIENT_SECRET": CLIENT[1],
+                "SECRET_KEY": KEY,
+                "BASE_URL": url,
+            },
+            "PROVIDER": sandbox.oauth2_provider(provider.url),
+            "application": page_of_the_site,
+            "current_user": lambda request: request.cookies.get("user"),
+            "messages": [],
+            "ENCRYPTION_KEYS": ["a key that is as long as keys have to be"],
+        }
+        yield Reader(names, sandbox, site, url)
+
+
+class Reader:
+    def __init__(self, names, sandbox, site, url):
+        self.names, self.sandbox, self.site, self.url = names, sandbox, site, url
+        self.start = f"{url}/oauth/request_token"
+        self.left = blocks("python")
+
+    def run(self, opening):
+        """The next snippet, which begins like this."""
+        snippet = self.left.pop(0)
+        assert snippet.startswith(opening)
+        exec(compile(snippet, "docs/tokens.md", "exec"), self.names)
+
+    def connect(self):
+        self.site.app = self.names["application"]
+        with Browser() as browser:
+            browser.session.cookies.set("user", "joe", domain="localhost.local")
+            return landed(browser.get(browser.decide(browser.click(self)), **ARRIVAL))
+
+
+def test_the_snippets_do_what_the_text_says(reader):
+    names = reader.names
+    reader.run("from scconnect_wsgi import OAuth2, SCConnect")
+    fields = reader.connect()
+    assert set(fields) == {"oauth_token_id", "username"}
+    names |= fields
+
+    reader.run("with connections.session(oauth_token_id")
+    assert (names["account"].name, len(names["first"]), len(names["titles"])) == (
+        "Joe Sample",
+        2,
+        5,
+    )
+
+    reader.left.insert(1, reader.left[0])  # twice: what it prints when all is well, and when not
+    reader.run("from scconnect_wsgi.errors import")
+    assert names["name"] == "Joe Sample"
+
+    reader.sandbox.revoke()
+    reader.left.insert(0, reader.left.pop(1))  # the hook comes first, to hear of it
+    reader.run("def on_lost(")
+    reader.run("from scconnect_wsgi.errors import")
+    assert names["name"] == "Please connect again (connection_revoked)."
+    assert names["messages"] == ["joe: joe must be connected again (connection_revoked)."]
+
+    assert reader.connect() == fields
+    reader.run("for connection in connections.of_user")
+    assert names["connections"].of_user("joe") == []
+    assert reader.sandbox.counts["sign_out"] == 1
+
+    reader.run("def logged_in(")
+    token = None
+    with Browser() as browser:
+        departure = names["flow"].begin(f"{reader.url}/oauth/access_token")
+        back = dict(webob.Request.blank(browser.decide(departure.authorize_url)).GET)
+        token = names["flow"].finish(f"{reader.url}/oauth/access_token", back, departure.pending)
+    environ = {
+        "scconnect.token": token,
+        "scconnect.callback_url": f"{reader.url}/oauth/access_token",
+    }
+    assert (
+        names["logged_in"](environ)
+        == f"{names['flow'].provider.api_url}#soundcloud:users:743372812"
+    )
+
+    reader.run(
+        "from scconnect_wsgi.stores.redis import RedisStore"
+    )  # asks nothing before its first call
+    reader.run("from scconnect_wsgi.encryption import Encryption")
+    assert names["encrypted"].save(stored()).token == names["encrypted"].load("one").token
+
+    reader.run("from scconnect_wsgi.stores import Store")
+    assert reader.left == []
+
+
+@pytest.mark.browser
+def test_the_page_shows_who_is_connected_and_disconnects(reader, context):
+    reader.run("from scconnect_wsgi import OAuth2, SCConnect")
+    (snippet,) = blocks("html")
+    page = f'<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,">{snippet}'.encode()
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] != "/":
+            return reader.names["application"](environ, start_response)
+        start_response(
+            "200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(page)))]
+        )
+        return [page]
+
+    reader.connect()
+    reader.site.app = application
+    context.add_cookies([{"name": "user", "value": "joe", "url": reader.url}])
+    tab = context.new_page()
+    tab.goto(reader.url)
+    tab.wait_for_selector("p:text('Connected as joe')")
+    tab.evaluate("async () => disconnect((await shown).oauth_token_id)")
+    tab.wait_for_selector("p:text('Not connected')")
+    assert reader.names["connections"].of_user("joe") == []
+
+
+def test_the_readme_shows_the_first_of_them():
+    first = blocks("python")[0]
+    assert len(first.splitlines()) == 10
+    assert first in blocks("py", README)
+
+
+def test_every_error_of_a_call_is_in_the_table():
+    codes = set(re.findall(r"^\| `(\w+)` \| `\w+` \| [A-Z]", TOKENS, re.MULTILINE))
+    kinds = [errors.NotConnected, *errors.NotConnected.__subclasses__()]
+    assert {kind.code for kind in kinds} <= codes
+    for name in re.findall(r"^\| `\w+` \| `(\w+)` \|", TOKENS, re.MULTILINE):
+        assert issubclass(getattr(errors, name), errors.ConnectError)
+
+
+def test_every_snippet_is_one_that_is_run():
+    assert set(re.findall(r"^```(\w+)$", TOKENS, re.MULTILINE)) == {"python", "html"}
+    for snippet in blocks("python"):
+        ast.parse(snippet)

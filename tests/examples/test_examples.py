@@ -1,0 +1,297 @@
+"""The example of each framework, run as its reader runs it."""
+
+import importlib
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import itsdangerous
+import pytest
+import requests
+from demo.test_demo import environment, running
+from support.frameworks import ALL, SITES
+from support.helpers import ARRIVAL, KEY, Browser, Site, landed, opened, popup_of, query
+from support.paths import CHECKOUT
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = CHECKOUT / "examples"
+
+# The plain example is the README's, and run by test_demo.
+each_framework = pytest.mark.parametrize("framework", [name for name in SITES if name != "plain"])
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture
+def example(framework, tmp_path):
+    with running(tmp_path, EXAMPLES / framework / "app.py", free_port(), until="Open") as example:
+        yield Site(example.url, None)
+        output, errors = example.stop()
+    assert (example.process.returncode, output) == (0, "")
+    for word in ("Traceback", "code=", "sandbox-secret"):
+        assert word not in errors
+
+
+@each_framework
+def test_an_example_logs_its_visitor_in(example):
+    with Browser() as joe, Browser() as stranger:
+        assert "Logged in: nobody<" in joe.get(example.url).text
+        answer = joe.connect(example)
+        assert urlsplit(answer.headers["Location"]).path == "/sc-connect/close.html"
+        assert query(answer.headers["Location"]) == {"username": "joe"}
+        assert "Logged in: joe<" in joe.get(example.url).text
+        assert "Logged in: nobody<" in stranger.get(example.url).text
+        mine = [cookie for cookie in joe.session.cookies if not cookie.name.startswith("sandbox")]
+        assert all(
+            cookie.has_nonstandard_attr(name)
+            for cookie in mine
+            for name in ("HttpOnly", "SameSite")
+        )
+
+
+@pytest.mark.browser
+@each_framework
+def test_in_a_browser_the_page_says_who_is_logged_in(example, context):
+    page = opened(context, example.url)
+    popup = popup_of(page)
+    popup.fill("#username", "joe")
+    popup.fill("#password", "joe")
+    popup.click("#login")
+    popup.wait_for_selector("#allow")
+    popup.eval_on_selector("#allow", "button => setTimeout(() => button.click())")
+    page.wait_for_selector("p:text('Logged in: joe')")
+
+
+@each_framework
+def test_a_refusal_logs_nobody_in(example):
+    with Browser() as joe:
+        assert landed(joe.connect(example, "deny"))["error"] == "access_denied"
+        assert "Logged in: nobody<" in joe.get(example.url).text
+
+
+@each_framework
+def test_a_made_up_session_is_nobodys(example):
+    with Browser() as mallory:
+        for name in ("session", "sessionid", "user"):
+            mallory.session.cookies.set(name, "joe")
+        assert "Logged in: nobody<" in mallory.get(example.url).text
+
+
+def sandbox_of(example):
+    """The address of the sandbox that an example brings."""
+    with Browser() as anybody:
+        parts = urlsplit(anybody.click(example))
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def misbehave(example, *names):
+    """Have the sandbox of an example misbehave from now on."""
+    answer = requests.post(
+        f"{sandbox_of(example)}/sandbox/misbehave", data={"name": names}, timeout=10
+    )
+    assert answer.status_code == 204, answer.text
+
+
+def logged_in(browser, example, user):
+    browser.get(browser.decide(browser.click(example), user=user), **ARRIVAL)
+    return browser.get(example.url).text
+
+
+def sessions(browser):
+    """The cookies of the site's own session."""
+    return {
+        cookie.name: cookie.value
+        for cookie in browser.session.cookies
+        if not cookie.name.startswith("sandbox")
+    }
+
+
+@each_framework
+def test_threat_48_two_accounts_of_one_display_name_are_two_users(example):
+    misbehave(example, "username=joe")
+    with Browser() as joe, Browser() as ann, Browser() as joe_elsewhere:
+        pages = [
+            logged_in(browser, example, user) for browser, user in ((joe, "joe"), (ann, "ann"))
+        ]
+        assert ["Logged in: joe<" in page for page in pages] == [True, True]
+        assert pages[0] != pages[1]
+        assert pages[0] == logged_in(joe_elsewhere, example, "joe")
+
+
+@each_framework
+@pytest.mark.parametrize(
+    "urn", ["", "None", "soundcloud:users:"], ids=["empty", "None", "no number"]
+)
+def test_threat_48_an_account_without_a_urn_logs_nobody_in(example, urn):
+    misbehave(example, f"urn={urn}")
+    with Browser() as joe:
+        answer = joe.connect(example)
+        assert query(answer.headers["Location"])["error"] == "provider_error"
+        assert "Logged in: nobody<" in joe.get(example.url).text
+
+
+def a_planted_session_is_not_the_one_after(example):
+    with Browser() as mallory, Browser() as joe:
+        logged_in(mallory, example, "ann")
+        planted = sessions(mallory)
+        for name, value in planted.items():
+            joe.session.cookies.set(name, value, domain="localhost.local", path="/")
+        page = logged_in(joe, example, "joe")
+        after = sessions(joe)
+        assert after.keys() == planted.keys()
+        assert [name for name in after if after[name] == planted[name]] == []
+        assert "Logged in: joe<" in page
+        assert "Logged in: joe<" not in mallory.get(example.url).text
+
+
+@each_framework
+def test_a_session_planted_before_the_login_is_not_the_one_after(example):
+    a_planted_session_is_not_the_one_after(example)
+
+
+@pytest.mark.parametrize("framework", [name for name in ("django",) if name in SITES])
+def test_a_key_of_a_stored_session_planted_before_the_login_opens_nothing_after_it(
+    framework, tmp_path
+):
+    """With its sessions in files, as in a database:
+
+    the cookie is then a key, and whoever planted it has it too.
+    """
+    text = text_of(framework).replace("backends.signed_cookies", "backends.file")
+    (tmp_path / "app.py").write_text(
+        text.replace("MIDDLEWARE", f"SESSION_FILE_PATH = {str(tmp_path)!r}\nMIDDLEWARE")
+    )
+    with running(tmp_path, tmp_path / "app.py", free_port(), until="Open") as started:
+        a_planted_session_is_not_the_one_after(Site(started.url, None))
+
+
+def flask_session(cookie=None):
+    """A session cookie that holds one thing, or what one holds."""
+    app = importlib.import_module("flask").Flask("app")
+    app.secret_key = KEY
+    serializer = app.session_interface.get_signing_serializer(app)
+    return serializer.loads(cookie) if cookie else serializer.dumps({"basket": "mallory's"})
+
+
+def pyramid_session(cookie=None):
+    request = importlib.import_module("pyramid.request").Request.blank("/")
+    response = importlib.import_module("pyramid.response").Response()
+    factory = importlib.import_module("pyramid.session").SignedCookieSessionFactory(KEY)
+    if cookie:
+        request.cookies["session"] = cookie
+        return dict(factory(request))
+    factory(request)["basket"] = "mallory's"
+    request._process_response_callbacks(response)
+    return response.headers["Set-Cookie"].partition(";")[0].removeprefix("session=")
+
+
+@pytest.mark.parametrize("framework", [name for name in ("flask", "pyramid") if name in SITES])
+def test_nothing_of_the_session_before_the_login_is_left(framework, tmp_path):
+    made = {"flask": flask_session, "pyramid": pyramid_session}[framework]
+    env = environment(SCCONNECT_SECRET_KEY=KEY)
+    script = EXAMPLES / framework / "app.py"
+    with running(tmp_path, script, free_port(), until="Open", env=env) as started, Browser() as joe:
+        joe.session.cookies.set("session", made(), domain="localhost.local", path="/")
+        logged_in(joe, Site(started.url, None), "joe")
+        kept = made(sessions(joe)["session"])
+        assert "basket" not in kept
+        assert kept["urn"] == "soundcloud:users:743372812"
+
+
+@each_framework
+def test_on_https_every_cookie_is_secure(framework):
+    code = """
+import app
+from scconnect_wsgi.sandbox.user import Browser, decide
+from support.helpers import ARRIVAL, CLICK
+from urllib.parse import urlsplit
+browser = Browser(app.application, app.BASE_URL)
+away = browser.get("/oauth/request_token", CLICK).headers["Location"]
+back = urlsplit(decide(app.SANDBOX, app.PROVIDER.api_url, away, "joe", "allow"))
+for cookie in browser.get(back.path, ARRIVAL, back.query).headers.getall("Set-Cookie"):
+    print(cookie)
+"""
+    env = environment(SCCONNECT_BASE_URL="https://localhost:8443", PYTHONDONTWRITEBYTECODE="1")
+    env["PYTHONPATH"] += os.pathsep + str(pathlib.Path(__file__).parent)
+    options = {
+        "capture_output": True,
+        "text": True,
+        "timeout": 30,
+        "cwd": EXAMPLES / framework,
+        "env": env,
+    }
+    done = subprocess.run([sys.executable, "-c", code], **options)
+    assert done.returncode == 0, done.stderr
+    cookies = [line.lower() for line in done.stdout.splitlines()]
+    assert len(cookies) == 3  # the session's, and two of the flow's
+    assert [
+        cookie for cookie in cookies if "; secure" not in cookie or "; httponly" not in cookie
+    ] == []
+
+
+@pytest.mark.parametrize("framework", [name for name in ("bottle", "falcon") if name in SITES])
+@pytest.mark.parametrize(("age", "who"), [(13, "joe"), (15, "nobody")], ids=["13 days", "15 days"])
+def test_a_login_that_is_two_weeks_old_has_ended(framework, tmp_path, age, who):
+    class Past(itsdangerous.TimestampSigner):
+        def get_timestamp(self):
+            return super().get_timestamp() - age * 24 * 3600
+
+    signed = itsdangerous.URLSafeTimedSerializer(KEY, salt="user", signer=Past).dumps(
+        ["soundcloud:users:1", "joe"]
+    )
+    env = environment(SCCONNECT_SECRET_KEY=KEY)
+    script = EXAMPLES / framework / "app.py"
+    with running(tmp_path, script, free_port(), until="Open", env=env) as started, Browser() as joe:
+        joe.session.cookies.set("user", signed)
+        assert f"Logged in: {who}<" in joe.get(started.url).text
+
+
+@each_framework
+def test_an_example_takes_its_credentials_from_the_environment(framework):
+    settings = {
+        "SCCONNECT_CLIENT_ID": "an-id",
+        "SCCONNECT_CLIENT_SECRET": "a-secret",
+        "SCCONNECT_SECRET_KEY": KEY,
+    }
+    code = "import app; print(app.SECRET_KEY, app.flow.begin('http://localhost:8000/oauth/access_token').authorize_url)"
+    options = {"capture_output": True, "text": True, "timeout": 30}
+    command, folder = [sys.executable, "-c", code], EXAMPLES / framework
+    done = subprocess.run(
+        command, cwd=folder, env=environment(**settings, PYTHONDONTWRITEBYTECODE="1"), **options
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{KEY} https://secure.soundcloud.com/authorize?")
+    assert query(done.stdout.split()[-1])["client_id"] == "an-id"
+
+
+@each_framework
+def test_an_example_is_short(framework):
+    assert len(text_of(framework).splitlines()) < 90
+
+
+def test_the_examples_differ_in_their_frameworks_lines_alone():
+    first, *others = (common_lines(framework) for framework in ALL.split()[1:])
+    assert len(first) > 30
+    assert others == [first] * len(others)
+
+
+def text_of(framework):
+    return (EXAMPLES / framework / "app.py").read_text("utf-8")
+
+
+def common_lines(framework):
+    """What is not the framework's: its imports, and what is between answer() and the flow."""
+    text = re.sub(framework, "FRAMEWORK", text_of(framework), flags=re.IGNORECASE)
+    head, _, rest = text.partition('"The account has no urn."}\n')
+    imports, _, constants = head.partition("from scconnect_wsgi import")
+    standard = imports.partition("\nfrom html import escape\n")[0]
+    return f"{standard}{constants}{rest[rest.index('flow = OAuth2(') :]}".splitlines()

@@ -1,0 +1,576 @@
+"""The flow's cookie: lines 16, 17 and 19 of the list of threats."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import time
+from http.cookies import SimpleCookie
+
+import pytest
+from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
+from support.helpers import (
+    ARRIVAL,
+    CLICK,
+    KEY,
+    Store,
+    flow_for,
+    landed,
+    nobody_asked,
+    opened,
+    page_of_the_site,
+    query,
+    running_site,
+)
+
+from scconnect_wsgi import OAuth1, OAuth2, SCConnect
+from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, ProviderError
+from scconnect_wsgi.middleware.cookies import MAX_FLOWS, FlowCookies
+from scconnect_wsgi.sandbox import Sandbox, serve
+
+PROTOCOLS = ("oauth1", "oauth2")
+JOE = {"username": "joe", "oauth_token_id": "43"}
+AUDIENCE = "oauth2 https://provider.example/authorize https://provider.example/token client"
+SALT = f"scconnect_wsgi flow cookie {AUDIENCE}"
+BASE = "http://localhost:8000"
+PENDING = {"state": "an id", "verifier": "v" * 43}
+FOREIGN = [
+    'x="\\377\\000"',
+    "x=\xff\xfe",
+    "=",
+    ";;;",
+    "scconnect-",
+    'a="b',
+    "x=\x01",
+    "a b=c d",
+    "__Host-scconnect-=..",
+]
+FOREIGN += [
+    'scconnect-finished="\\377"',
+    "scconnect-finished=..\xe9..",
+    "scconnect-0123456789abcdef01234567=a.b",
+]
+
+
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def protocol(request):
+    return request.param
+
+
+@pytest.fixture
+def flow(protocol, provider):
+    return flow_for(protocol, provider.url)
+
+
+def set_cookies(answer):
+    """The Set-Cookie headers of an answer, one by one."""
+    return answer.raw.headers.getlist("Set-Cookie")
+
+
+def kept(values, header=""):
+    """The Cookie header after some Set-Cookie values, as a browser would send it."""
+    jar = dict(pair.split("=", 1) for pair in header.split("; ") if pair)
+    for value in values:
+        name, _, rest = value.partition("=")
+        if "max-age=0" in value.lower():
+            jar.pop(name, None)
+        else:
+            jar[name] = rest.partition(";")[0]
+    return "; ".join(f"{name}={value}" for name, value in jar.items())
+
+
+def under_way(header):
+    return re.findall(r"scconnect-[0-9a-f]{24}(?==)", header)
+
+
+def cookies(key=KEY, audience=AUDIENCE, max_age=600):
+    return FlowCookies(key, audience, max_age)
+
+
+def issued(made_by, flow_id="an id", header="", base=BASE):
+    return kept(made_by.issue(header, flow_id, base, "", PENDING), header)
+
+
+def signed(content, key=KEY, salt=SALT):
+    """A Cookie header that an instance on another host, or another program with this key, could
+    have made.
+    """
+    signer = Signer(key, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+    packed = content if isinstance(content, bytes) else json.dumps(content).encode()
+    value = signer.sign(base64.urlsafe_b64encode(packed).rstrip(b"=")).decode()
+    return f"{named('an id')}={value}"
+
+
+def named(flow_id):
+    return "scconnect-" + hashlib.sha256(flow_id.encode()).hexdigest()[:24]
+
+
+def born(ago):
+    return signed([int((time.time() - ago) * 1_000_000), BASE, "", PENDING])
+
+
+def test_threat_16_on_https_the_cookie_is_locked_to_the_host(browser, protocol):
+    root = "https://app.example/shop"
+    sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"])
+    with (
+        serve(sandbox) as server,
+        running_site(flow_for(protocol, server.url), base_url=root) as site,
+    ):
+        (value,) = set_cookies(browser.get(site.start))
+        assert value.startswith("__Host-scconnect-")
+        attributes = [part.strip().lower() for part in value.split(";")[1:]]
+        assert {"secure", "httponly", "samesite=lax", "path=/", "max-age=600"} <= set(attributes)
+        assert not [attribute for attribute in attributes if attribute.startswith("domain")]
+
+
+def test_threat_16_on_http_the_cookie_is_hidden_from_scripts_all_the_same(browser, flow):
+    with running_site(flow) as site:
+        (value,) = set_cookies(browser.get(site.start))
+    assert value.startswith("scconnect-")
+    attributes = [part.strip().lower() for part in value.split(";")[1:]]
+    assert {"httponly", "samesite=lax", "path=/", "max-age=600"} <= set(attributes)
+    assert "secure" not in attributes
+
+
+def test_threat_16_removals_carry_the_same_attributes_or_browsers_ignore_them(browser, protocol):
+    root = "https://app.example"
+    sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"])
+    with (
+        serve(sandbox) as server,
+        running_site(flow_for(protocol, server.url), base_url=root) as site,
+    ):
+        answer = browser.get(site.start)
+        back = browser.decide(answer.headers["Location"]).replace(root, site.url)
+        ended = browser.get(back, **{**ARRIVAL, "Cookie": kept(set_cookies(answer))})
+    assert landed(ended) == JOE
+    for value in set_cookies(ended):
+        (morsel,) = SimpleCookie(value).values()
+        assert morsel.key.startswith("__Host-scconnect-")
+        assert (morsel["secure"], morsel["path"], morsel["domain"]) == (True, "/", "")
+    assert sum("max-age=0" in value.lower() for value in set_cookies(ended)) == 1
+
+
+@pytest.mark.parametrize("age", [0, -1, 901, 3600])
+def test_threat_16_a_site_cannot_allow_more_than_15_minutes(age):
+    with pytest.raises(ConfigurationError, match="cookie_max_age"):
+        cookies(max_age=age)
+
+
+def test_threat_16_the_longest_tokens_of_providers_fit(browser, protocol):
+    root = "https://app.example"
+    sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"], misbehave=["long-tokens"])
+    with (
+        serve(sandbox) as server,
+        running_site(flow_for(protocol, server.url), base_url=root) as site,
+    ):
+        (value,) = set_cookies(browser.get(site.start))
+    name_and_value = value.partition(";")[0]
+    assert name_and_value.startswith("__Host-")
+    assert len(name_and_value) < 4096
+
+
+def test_threat_16_what_cannot_be_kept_is_an_error_at_the_start_and_no_broken_cookie():
+    noise = base64.b85encode(hashlib.shake_256(b"noise").digest(8000)).decode()
+    with pytest.raises(ProviderError, match="too long"):
+        cookies().issue("", "an id", BASE, "", {"token": noise})
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=str)
+def test_threat_17_flows_in_several_tabs_finish_in_any_order(browser, flow, order):
+    with running_site(flow) as site:
+        backs = [browser.decide(browser.click(site)) for _ in range(3)]
+        for tab in order:
+            assert landed(browser.get(backs[tab], **ARRIVAL)) == JOE
+        assert len(site.store.tokens) == 3
+    assert [cookie.name for cookie in browser.session.cookies if under_way(cookie.name + "=")] == []
+
+
+def test_threat_17_more_flows_than_the_limit_drop_the_oldest(browser, flow):
+    with running_site(flow) as site:
+        backs = [browser.decide(browser.click(site)) for _ in range(MAX_FLOWS + 2)]
+        assert (
+            len([cookie for cookie in browser.session.cookies if under_way(cookie.name + "=")])
+            == MAX_FLOWS
+        )
+        errors = [landed(browser.get(back, **ARRIVAL)).get("error") for back in backs]
+    assert errors == ["flow_mismatch"] * 2 + [None] * MAX_FLOWS
+
+
+def test_threat_17_of_many_flows_begun_within_a_second_the_oldest_go_whatever_the_order_of_the_header():
+    maker, header = cookies(), ""
+    for number in range(MAX_FLOWS + 3):
+        header = issued(
+            maker, f"flow {number}", "; ".join(reversed(header.split("; "))) if header else ""
+        )
+    assert sorted(under_way(header)) == sorted(
+        named(f"flow {number}") for number in range(3, MAX_FLOWS + 3)
+    )
+
+
+@pytest.mark.parametrize(
+    "how", [None, "access_denied", "provider_error"], ids=["success", "refusal", "failure"]
+)
+def test_threat_17_the_cookie_goes_away_however_it_ends(browser, flow, how):
+    with running_site(flow) as site:
+        back = browser.decide(browser.click(site), "deny" if how == "access_denied" else "allow")
+        if how == "provider_error":
+            back = re.sub("(oauth_verifier|code)=[^&]*", r"\1=wrong", back)
+        assert (
+            len([cookie for cookie in browser.session.cookies if under_way(cookie.name + "=")]) == 1
+        )
+        assert landed(browser.get(back, **ARRIVAL)).get("error") == how
+    names = {cookie.name for cookie in browser.session.cookies}
+    assert names == {"scconnect-finished", "sandbox_session"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["?state=forged&code=x", "?oauth_token=forged&oauth_verifier=x", "", "?error=access_denied"],
+)
+def test_threat_17_a_forged_callback_does_not_end_the_flow_under_way(browser, flow, path):
+    with running_site(flow) as site:
+        back = browser.decide(browser.click(site))
+        assert landed(browser.get(site.callback + path, **ARRIVAL))["error"] == "flow_mismatch"
+        assert landed(browser.get(back, **ARRIVAL)) == JOE
+
+
+def test_threat_17_only_a_few_ends_are_remembered():
+    maker, header = cookies(), ""
+    for number in range(MAX_FLOWS + 4):
+        header = kept(maker.end(header, f"flow {number}", False), header)
+    assert len(header.partition("=")[2].split(".")) == MAX_FLOWS
+    with pytest.raises(FlowFinished):
+        maker.read(header, f"flow {MAX_FLOWS + 3}", False)
+    with pytest.raises(FlowExpired):
+        maker.read(header, "flow 0", False)
+
+
+@pytest.mark.parametrize("foreign", FOREIGN, ids=ascii)
+@pytest.mark.parametrize(
+    "place", ["{foreign}; {ours}", "{ours}; {foreign}", "{foreign};{ours};{foreign}"]
+)
+def test_threat_19_a_foreign_broken_cookie_cannot_hide_ours(foreign, place):
+    header = place.format(foreign=foreign, ours=issued(cookies()))
+    assert cookies().read(header, "an id", False).pending == PENDING
+    assert len(cookies().issue(header, "another", BASE, "", PENDING)) == 1
+
+
+@pytest.mark.parametrize("foreign", ['"\\377\\000"', "\xff\xfe", "a.b", "=;="], ids=ascii)
+def test_threat_19_over_the_wire_a_foreign_broken_cookie_changes_nothing(browser, flow, foreign):
+    with running_site(flow) as site:
+        broken = f"x={foreign}".encode("latin-1")
+        answer = browser.get(site.start, **{**CLICK, "Cookie": broken})
+        assert answer.status_code == 303
+        back = browser.decide(answer.headers["Location"])
+        ours = kept(set_cookies(answer)).encode()
+        assert landed(browser.get(back, **{**ARRIVAL, "Cookie": broken + b"; " + ours})) == JOE
+
+
+def test_threat_19_a_cookie_of_the_same_name_that_is_not_ours_cannot_hide_ours():
+    header = f"{named('an id')}=tossed.signature; {issued(cookies())}"
+    assert cookies().read(header, "an id", False).pending == PENDING
+
+
+def test_threat_19_a_flow_that_took_too_long_is_refused_without_a_call(browser, provider, flow):
+    with running_site(flow, cookie_max_age=1) as site:
+        answer = browser.get(site.start)
+        back = browser.decide(answer.headers["Location"])
+        time.sleep(1.1)
+        before = dict(provider.counts)
+        late = browser.get(back, **{**ARRIVAL, "Cookie": kept(set_cookies(answer))})
+        assert landed(late)["error"] == "flow_expired"
+        assert "longer than 1 second" in landed(late)["error_description"]
+        assert "max-age=0" in set_cookies(late)[0].lower()
+        assert dict(provider.counts) == before
+
+
+@pytest.mark.parametrize(
+    "ago", [0, 590, -55], ids=["now", "ten minutes almost", "a clock 55 s ahead"]
+)
+def test_threat_19_what_another_host_began_is_finished_here(ago):
+    assert cookies().read(born(ago), "an id", False).pending == PENDING
+
+
+@pytest.mark.parametrize(
+    "ago", [601, 86_400, -70, -86_400], ids=["too old", "a day", "70 s ahead", "tomorrow"]
+)
+def test_threat_19_what_is_too_old_or_too_far_in_the_future_is_refused(ago):
+    with pytest.raises(FlowExpired):
+        cookies().read(born(ago), "an id", False)
+
+
+def test_threat_19_flows_that_are_too_old_do_not_count_against_the_limit():
+    old = "; ".join(
+        born(601).replace(named("an id"), named(f"old {number}")) for number in range(MAX_FLOWS)
+    )
+    assert len(cookies().issue(old, "an id", BASE, "", PENDING)) == 1
+
+
+OLDER, OLD, NEW, NEWER = (
+    f"{age} secret key, as long as a key has to be" for age in ("older", "old", "new", "newer")
+)
+
+
+def test_threat_19_keys_rotate_and_a_removed_key_is_refused():
+    made = issued(cookies(OLD))
+    assert cookies([OLD, NEW]).read(made, "an id", False).pending == PENDING
+    assert cookies([OLDER, OLD]).read(issued(cookies([OLDER, OLD])), "an id", False)
+    assert cookies(NEW).read(issued(cookies([OLD, NEW])), "an id", False).pending == PENDING, (
+        "the newest signs"
+    )
+    for keys in (NEW, [NEWER, NEW]):
+        with pytest.raises(FlowExpired, match="secret_key"):
+            cookies(keys).read(made, "an id", False)
+
+
+def test_threat_19_over_the_wire_a_rotated_key_finishes_and_a_removed_one_does_not(
+    browser, provider, flow
+):
+    with running_site(flow, secret_key=OLD, base_url=BASE) as site:
+        answers = [browser.get(site.start) for _ in range(2)]
+    backs = [browser.decide(answer.headers["Location"]).removeprefix(BASE) for answer in answers]
+    outcomes = []
+    for keys, answer, back in zip(([NEW], [OLD, NEW]), answers, backs, strict=True):
+        with running_site(flow, secret_key=keys, base_url=BASE) as site:
+            ended = browser.get(site.url + back, **{**ARRIVAL, "Cookie": kept(set_cookies(answer))})
+            outcomes.append(landed(ended).get("error"))
+    assert outcomes == ["flow_expired", None]
+
+
+@pytest.mark.parametrize("keys", ["", b"", [], [""], [KEY, ""], [None], 5 * [3]])
+def test_threat_19_a_key_that_is_none_is_refused_at_once(keys):
+    with pytest.raises(ConfigurationError, match="secret_key"):
+        cookies(keys)
+
+
+@pytest.mark.parametrize(
+    "several", [lambda key: key, lambda key: [key, KEY], lambda key: (KEY, key)]
+)
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("x", "shorter than 32 characters"),
+        (b"x", "shorter than 32 characters"),
+        ("a key of 31 characters, no more", "shorter than 32 characters"),
+        ("abcdefg" * 5, "can be guessed"),
+        (b"abcdefg" * 5, "can be guessed"),
+        ("\ud800bcdefghi" * 4, "UTF-8"),
+    ],
+    ids=ascii,
+)
+def test_threat_19_a_key_that_can_be_guessed_is_refused_at_once(key, words, several):
+    with pytest.raises(
+        ConfigurationError, match=rf"^secret_key .*{words}.*`scconnect secret`"
+    ) as caught:
+        cookies(several(key))
+    assert KEY not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "key", [bytes(range(128, 160)), os.urandom(32), "abcdefgh" * 4, b"abcdefgh" * 4], ids=type
+)
+def test_threat_19_a_random_key_of_bytes_and_the_weakest_that_pass(key):
+    assert cookies(key).read(issued(cookies([KEY, key])), "an id", False).pending == PENDING
+
+
+@pytest.mark.parametrize("key", ["id", "secret"])
+@pytest.mark.parametrize(
+    "several",
+    [
+        lambda key: key,
+        lambda key: [key, KEY],
+        lambda key: (KEY, key),
+        str.encode,
+        lambda key: [key.encode()],
+    ],
+)
+def test_threat_19_what_the_provider_knows_is_no_key(protocol, key, several):
+    client = {
+        "id": "Client0123456789abcdefghijklmnopqrst",
+        "secret": "Secret0123456789abcdefghijklmnopqrst",
+    }
+    flow = {"oauth1": OAuth1, "oauth2": OAuth2}[protocol](client["id"], client["secret"])
+    with pytest.raises(
+        ConfigurationError, match=r"^secret_key must not be the client secret.* client id"
+    ) as caught:
+        SCConnect(page_of_the_site, flow, secret_key=several(client[key]), store_token=Store())
+    assert client[key] not in str(caught.value)
+    SCConnect(page_of_the_site, flow, secret_key=several(client[key][::-1]), store_token=Store())
+
+
+class FlowOfSomebodyElse:
+    """A third protocol, with the five names that are asked of one."""
+
+    name, audience = "OAuth 3", "oauth3 somewhere"
+    begin = flow_id = finish = None
+
+
+def test_threat_19_a_flow_of_somebody_else_need_not_tell_its_secrets():
+    SCConnect(page_of_the_site, FlowOfSomebodyElse(), secret_key=KEY, store_token=Store())
+
+
+STRANGE = {
+    "no list": b"5",
+    "null": b"null",
+    "too few fields": b'["a"]',
+    "a torn zlib stream": b"x\x9c\x00",
+    "not UTF-8": b'["\xff"]',
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
+def test_threat_19_a_signed_cookie_of_another_version_is_refused_not_a_crash(content):
+    with pytest.raises(FlowExpired):
+        cookies().read(signed(content), "an id", False)
+    assert len(cookies().issue(signed(content), "another", BASE, "", PENDING)) == 1
+
+
+def test_threat_13_a_cookie_of_another_audience_or_purpose_is_refused():
+    good = [time.time_ns() // 1000, BASE, "", PENDING]
+    assert cookies().read(signed(good), "an id", False).pending == PENDING
+    sessions = [signer(KEY).dumps(good) for signer in (URLSafeSerializer, URLSafeTimedSerializer)]
+    sessions += [
+        TimestampSigner(KEY).sign(json.dumps(good)).decode(),
+        issued(cookies()).partition("=")[2] + "x",
+    ]
+    others = [f"{named('an id')}={session}" for session in sessions]
+    others += [
+        issued(cookies(audience=AUDIENCE + "2")),
+        signed(good, salt="x"),
+        signed(good, key=KEY + "x"),
+    ]
+    for other in others:
+        with pytest.raises(FlowExpired):
+            cookies().read(other, "an id", False)
+
+
+BYTES = [chr(number) for number in range(256)]
+ODD = [*BYTES, *(first + second for first in BYTES for second in BYTES)]
+PLACES = {"in front": "{odd}{name}={value}", "behind": "{name}{odd}={value}"}
+HTTPS = "https://app.example"
+SCHEMES = pytest.mark.parametrize("base", [BASE, HTTPS], ids=["http", "https"])
+BESIDE = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+
+
+def odd_names(cookie, place):
+    """A Cookie header of one cookie under every name that differs from its own by one or two bytes
+    at an end.
+    """
+    name, _, value = cookie.partition("=")
+    others = [
+        odd for odd in ODD if odd.rpartition(";")[2].strip(" \t")
+    ]  # the others stand between two cookies
+    return "; ".join(place.format(odd=odd, name=name, value=value) for odd in others)
+
+
+@SCHEMES
+@BESIDE
+def test_threat_49_no_other_name_is_that_of_a_flow(base, place):
+    ours, secure = issued(cookies(), base=base), base == HTTPS
+    with pytest.raises(FlowExpired):
+        cookies().read(odd_names(ours, place), "an id", secure)
+    assert cookies().read(f"{odd_names(ours, place)};\t {ours}", "an id", secure).pending == PENDING
+
+
+@SCHEMES
+@BESIDE
+def test_threat_49_no_other_name_is_that_of_the_flows_that_ended(base, place):
+    secure = base == HTTPS
+    ended = kept(cookies().end("", "an id", secure))
+    with pytest.raises(FlowFinished):
+        cookies().read(f"a=b;\t {ended}", "an id", secure)
+    with pytest.raises(FlowExpired):
+        cookies().read(odd_names(ended, place), "an id", secure)
+
+
+@SCHEMES
+@BESIDE
+def test_threat_49_no_other_name_counts_as_a_flow_under_way(base, place):
+    flows = [issued(cookies(), f"flow {number}", base=base) for number in range(MAX_FLOWS)]
+    header = "; ".join(odd_names(flow, place) for flow in flows)
+    assert len(cookies().issue(header, "an id", base, "", PENDING)) == 1
+    assert len(cookies().issue("; ".join(flows), "an id", base, "", PENDING)) == 2
+
+
+@pytest.mark.parametrize("odd", [b"\xa0", b"\x85", b"\x1c", b"\x1d", b"\x1e", b"\x1f"], ids=ascii)
+def test_threat_49_a_cookie_that_another_host_could_set_connects_nobody(browser, protocol, odd):
+    sandbox = Sandbox(redirect_uris=[HTTPS + "/oauth/access_token"])
+    with (
+        serve(sandbox) as server,
+        running_site(flow_for(protocol, server.url), base_url=HTTPS) as site,
+    ):
+        answer = browser.get(site.start)
+        cookie = kept(set_cookies(answer)).encode()
+        back = browser.decide(answer.headers["Location"]).replace(HTTPS, site.url)
+        with nobody_asked(sandbox):
+            for before in (b"", b"theme=dark; ", b"theme=dark;"):
+                theirs = browser.get(back, **{**ARRIVAL, "Cookie": before + odd + cookie})
+                assert landed(theirs)["error"] == "flow_expired"
+        assert landed(browser.get(back, **{**ARRIVAL, "Cookie": cookie})) == JOE
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("odd", ["\xa0", "\x85"], ids=ascii)
+def test_threat_49_what_another_host_of_the_domain_sets_in_chromium_connects_nobody(
+    context, browser, odd
+):
+    """Chromium finds every name below localhost on this machine, and trusts it as it trusts https."""
+    hosts, store = {}, Store()
+
+    def app(environ, start_response):
+        return hosts[environ["HTTP_HOST"].partition(":")[0]](environ, start_response)
+
+    with (
+        serve(app) as server,
+        serve(Sandbox(redirect_uris=[https(server) + "/oauth/access_token"])) as provider,
+    ):
+        root, flow = https(server), flow_for("oauth2", provider.url)
+        visited = root.replace("https", "http")
+        site = SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=store, base_url=root)
+        hosts["site.localhost"] = hosts["localhost"] = site
+        started = browser.get(f"http://localhost:{server.port}/oauth/request_token")
+        cookie = kept(set_cookies(started))
+        hosts["evil.site.localhost"] = setting(
+            f"{odd}{cookie}; Domain=site.localhost; Path=/; Secure"
+        )
+        back = browser.decide(started.headers["Location"]).replace(root, visited)
+
+        page = opened(context, f"{visited.replace('site', 'evil.site', 1)}/")
+        (found,) = [
+            one
+            for one in context.cookies(visited)
+            if one["name"].endswith(cookie.partition("=")[0])
+        ]
+        assert found["domain"] == ".site.localhost"
+        page.goto(back)
+        assert query(page.url)["error"] == "flow_expired"
+        assert store.tokens == []
+
+
+def https(server):
+    return f"https://site.localhost:{server.port}"
+
+
+def setting(cookie):
+    """An application that sets a cookie."""
+
+    def app(environ, start_response):
+        start_response(
+            "200 OK",
+            [("Content-Type", "text/plain"), ("Content-Length", "4"), ("Set-Cookie", cookie)],
+        )
+        return [b"evil"]
+
+    return app
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_threat_16_a_cookie_of_the_other_scheme_is_not_taken(secure):
+    header = issued(cookies(), base="http://localhost" if secure else "https://app.example")
+    with pytest.raises(FlowExpired):
+        cookies().read(header, "an id", secure)

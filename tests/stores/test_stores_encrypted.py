@@ -1,0 +1,97 @@
+"""Tokens in a store with an Encryption:
+
+unreadable, each at home in its own row, and readable after every rotation.
+"""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from support.helpers import KEY, page_of_the_site
+from support.stores import connection
+
+from scconnect_wsgi import SCConnect
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.encryption import Encryption
+from scconnect_wsgi.errors import KeyRemoved, Undecipherable
+from scconnect_wsgi.stores.sql import SQLStore
+
+OLD, NEW = (f"{name} key, as long as a key of ours has to be" for name in ("old", "new"))
+MOVES = {
+    "the token of another row": "token = (SELECT token FROM scconnect_connections WHERE id = 'two')",
+    "the user": "user_id = 'user 2'",
+    "the address the token is sent to": "api_url = 'https://evil.example'",
+    "a token in the clear": """token = '{"token": "of somebody else"}'""",
+    "half of it": "token = substr(token, 1, length(token) / 2)",
+    "nothing": "token = ''",
+    "no base64": "token = '\N{SNOWMAN}'",
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "connections.sqlite3"
+
+
+def store(path, *keys, **options):
+    return SQLStore(f"sqlite:///{path}", encryption=Encryption(keys, **options) if keys else None)
+
+
+def execute(path, statement):
+    with closing(sqlite3.connect(path)) as db, db:
+        return db.execute(statement).fetchall()
+
+
+@pytest.mark.parametrize("keys", [(), (OLD,)], ids=["without", "with"])
+def test_no_token_can_be_read_from_the_files(path, keys):
+    store(path, *keys).save(connection())
+    content = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    assert (b"a refresh token" in content) == (keys == ())
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_what_is_moved_or_changed_by_hand_is_refused(path, move):
+    kept = store(path, OLD)
+    kept.save(connection("one"))
+    kept.save(connection("two", user="user 2"))
+    execute(path, f"UPDATE scconnect_connections SET {move} WHERE id = 'one'")
+    with pytest.raises(Undecipherable):
+        kept.load("one")
+    assert kept.load("two").user == "user 2"
+    assert [found.id for found in kept.of_account("soundcloud:users:1")] == ["two"]
+    assert kept.of_user("user 1") == []
+    kept.delete("one")  # which is the way out
+
+
+def test_keys_rotate_and_a_removed_one_is_said(path):
+    stored = store(path, OLD).save(connection())
+    with pytest.raises(KeyRemoved, match="no longer given"):
+        store(path, NEW).load("one")
+    assert store(path, OLD, NEW).load("one") == stored
+    stored = store(path, OLD, NEW).save(replace(stored, obtained_at=7))
+    assert store(path, NEW).load("one") == stored
+    with pytest.raises(KeyRemoved, match="was given no encryption"):
+        store(path).load("one")
+
+
+def test_whose_key_is_gone_connects_again(path, soundcloud):
+    """The whole flow, into the row of before: the error says that this is the way out."""
+    ids = []
+    for key in (OLD, NEW):
+        flow = soundcloud.oauth2()
+        kept = Connections(flow, store(path, key), identify=lambda request: request.remote_user)
+        app = SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=kept.store_token)
+        ids.append(soundcloud.connect(app, environ={"REMOTE_USER": "joe"}).fields["oauth_token_id"])
+        with kept.session(ids[-1], user="joe") as session:
+            assert session.me().username == "joe"
+    assert ids[0] == ids[1]
+
+
+def test_encryption_is_switched_on_over_what_is_stored(path):
+    stored = store(path).save(connection())
+    with pytest.raises(Undecipherable, match="accept_unencrypted=True"):
+        store(path, OLD).load("one")
+    assert store(path, OLD, accept_unencrypted=True).load("one") == stored
+    stored = store(path, OLD, accept_unencrypted=True).save(stored)
+    assert store(path, OLD).load("one") == stored

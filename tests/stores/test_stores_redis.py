@@ -1,0 +1,104 @@
+"""RedisStore beyond what every store promises: its keys, its errors, what can be read in it."""
+
+import json
+import socket
+from contextlib import closing
+
+import pytest
+from redis import Redis
+from support import databases
+from support.stores import KEYS, connection
+
+from scconnect_wsgi.encryption import Encryption
+from scconnect_wsgi.errors import ConfigurationError, StoreUnavailable, Undecipherable
+from scconnect_wsgi.stores.redis import RedisStore
+
+
+@pytest.fixture
+def raw():
+    """A client of the tests' own."""
+    server = databases.running("redis")
+    server.clear()
+    with closing(Redis.from_url(server.url)) as client:
+        client.url = server.url
+        yield client
+
+
+def test_a_url_that_cannot_work_is_refused_without_its_password():
+    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+        RedisStore("http://scott:tiger@redis.example")
+    assert "tiger" not in str(caught.value)
+
+
+def test_a_server_that_is_away_is_one_error():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with closing(RedisStore(f"redis://:tiger@127.0.0.1:{port}/0")) as store:
+        calls = [
+            lambda: store.save(connection()),
+            lambda: store.load("one"),
+            lambda: store.of_user("joe"),
+            lambda: store.lease("one", "joe", 1),
+            lambda: store.release("one", "joe"),
+            lambda: store.delete("one"),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable, match="cannot be used now") as caught:
+                call()
+            assert (caught.value.__cause__, "tiger" in str(caught.value)) == (None, False)
+
+
+@pytest.mark.stores
+def test_nothing_but_a_lease_ever_expires_and_nothing_is_left_behind(raw):
+    with closing(RedisStore(raw.url)) as store:
+        store.save(connection())
+        assert store.lease("one", "joe", 60)
+        lives = {key.decode(): raw.pttl(key) for key in raw.scan_iter()}
+        assert 59_000 < lives.pop("{scconnect}:lease:one") <= 60_000
+        assert lives == dict.fromkeys(
+            (
+                "{scconnect}:connection:one",
+                "{scconnect}:user:user 1",
+                "{scconnect}:account:soundcloud:users:1",
+            ),
+            -1,
+        )
+        store.delete("one")
+        assert raw.keys() == []
+
+
+@pytest.mark.stores
+def test_two_prefixes_are_two_stores(raw):
+    with (
+        closing(RedisStore(raw.url)) as store,
+        closing(RedisStore(raw.url, prefix="shop:")) as other,
+    ):
+        store.save(connection())
+        assert [len(kept.of_user("user 1")) for kept in (store, other)] == [1, 0]
+
+
+@pytest.mark.stores
+def test_redis_that_is_full_or_a_replica_is_one_error(raw):
+    with closing(RedisStore(raw.url)) as store:
+        raw.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(StoreUnavailable, match="is full"):
+                store.save(connection())
+        finally:
+            raw.config_set("maxmemory", 0)
+        assert store.save(connection()).version == 1
+
+
+@pytest.mark.stores
+def test_encrypted_no_token_can_be_read_and_none_moved_to_another_user(raw):
+    with closing(RedisStore(raw.url, encryption=Encryption(KEYS))) as store:
+        store.save(connection("one"))
+        store.save(connection("two", user="user 2"))
+        one, two = (
+            json.loads(raw.hget(f"{{scconnect}}:connection:{id}", "data")) for id in ("one", "two")
+        )
+        assert "refresh" not in one["token"]
+        raw.hset("{scconnect}:connection:two", "data", json.dumps({**two, "token": one["token"]}))
+        with pytest.raises(Undecipherable, match="copied over another"):
+            store.load("two")
+        assert store.load("one").user == "user 1"

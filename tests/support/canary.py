@@ -1,0 +1,103 @@
+"""Searches what a test wrote, in logs of any level and to stdout and stderr, for the secrets that
+it met.
+
+Whoever meets a secret says so: ``met(token)``. The browser of the tests does it for the cookies it
+is sent, the storage for the tokens it is given, the sandbox of this process for all that it hands
+out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import zlib
+from base64 import urlsafe_b64decode
+
+SHORTEST = 12  # characters: what is shorter is a word of a test, and no secret
+FOREIGN = ("oauthlib", "requests", "requests_oauthlib", "urllib3")
+
+_met: list[object] = []
+
+
+def met(*things: object) -> None:
+    """Here are secrets:
+
+    strings, or objects of the sandbox that hold some or will hold some later.
+    """
+    _met.extend(things)
+
+
+def met_cookie(value: str) -> None:
+    """Here is a flow's cookie; it is signed and not encrypted, so what it keeps can be read."""
+    met(value)
+    payload = value.partition(".")[0]
+    try:
+        data = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        pending = json.loads(data if data.startswith(b"[") else zlib.decompress(data))[3]
+    except (ValueError, zlib.error):  # not in the clear
+        return
+    met(*pending.values())
+
+
+def secrets_met() -> set[str]:
+    found = set()
+    for thing in _met:
+        values = (
+            [thing]
+            if isinstance(thing, str)
+            else [getattr(thing, name, None) for name in ("secret", "verifier")]
+        )
+        found |= {value for value in values if isinstance(value, str) and len(value) >= SHORTEST}
+    return found
+
+
+def forget() -> None:
+    _met.clear()
+
+
+class Listener(logging.Handler):
+    """Keeps every record of every logger as the text that a log file would get."""
+
+    def __init__(self) -> None:
+        super().__init__(level=1)
+        self.lines: list[str] = []
+        self._before = logging.WARNING
+        self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
+
+    def __enter__(self) -> Listener:
+        root = logging.getLogger()
+        self._before = root.level
+        root.addHandler(self)
+        root.setLevel(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        root = logging.getLogger()
+        root.removeHandler(self)
+        root.setLevel(self._before)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.split(".")[0] not in FOREIGN or on_behalf_of_the_package():
+            self.lines.append(self.format(record))
+
+    def leaks(self, secrets: set[str]) -> list[str]:
+        return [line for line in self.lines if any(secret in line for secret in secrets)]
+
+
+def on_behalf_of_the_package() -> bool:
+    """Whether the package itself, not the sandbox and not a test, has called the library that logs
+    now.
+
+    The sandbox is the provider: oauthlib's server side logs what providers know, in another
+    company. And the browser of the tests is a requests.Session, whose addresses hold codes. Both
+    run in this process for the tests alone, with the loggers of the libraries that the package
+    uses: the caller tells them apart.
+    """
+    frame = sys._getframe()
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] == "scconnect_wsgi":
+            return not name.startswith("scconnect_wsgi.sandbox")
+        frame = frame.f_back
+    return False

@@ -1,0 +1,20 @@
+"""What the configurations of test_config.py name:
+
+a site, a place for its tokens, and who is signed in.
+"""
+
+from support.helpers import Store, page_of_the_site
+
+store_token = Store()
+
+
+def app_factory(global_conf, **options):
+    return page_of_the_site
+
+
+def identify(request):
+    return "a user of the site"
+
+
+def on_failure(error, request):
+    return {"failed": error.code}

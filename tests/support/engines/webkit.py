@@ -1,0 +1,179 @@
+"""WebKitGTK, Safari's engine, driven by Selenium.
+
+It has no headless mode and gets a screen of its own.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import subprocess
+import tempfile
+from contextlib import contextmanager
+
+from selenium import webdriver
+from selenium.common import WebDriverException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.common.proxy import Proxy, ProxyType
+from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.remote_connection import RemoteConnection
+
+from support.engines import Engine, Profile, Refused, Window, environment, program
+
+KEYS = {"Tab": Keys.TAB, "Enter": Keys.ENTER, "Space": Keys.SPACE}
+
+
+@contextmanager
+def refusing():
+    try:
+        yield
+    except WebDriverException as error:
+        raise Refused(error.msg) from None
+
+
+class WebKitWindow(Window):
+    @contextmanager
+    def _at(self):
+        """The driver, turned to this window: WebDriver knows one current window at a time."""
+        with refusing():
+            driver = self.profile.driver
+            driver.switch_to.window(self.handle)
+            yield driver
+
+    @property
+    def url(self):
+        with self._at() as driver:
+            return driver.current_url
+
+    def goto(self, url):
+        with self._at() as driver:
+            driver.get(url)
+
+    def reload(self):
+        with self._at() as driver:
+            driver.refresh()
+
+    def back(self):
+        with self._at() as driver:
+            driver.back()
+
+    def close(self):
+        with self._at() as driver:
+            driver.close()
+
+    def has(self, selector):
+        with self._at() as driver:
+            return bool(driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def type(self, text):
+        with self._at() as driver:
+            ActionChains(driver).send_keys(text).perform()
+
+    def press(self, key):
+        self.type(KEYS[key])
+
+    def _click(self, selector):
+        with self._at() as driver:
+            driver.find_element(By.CSS_SELECTOR, selector).click()
+
+    def _run(self, script):
+        with self._at() as driver:
+            return driver.execute_script(f"return {script}")
+
+
+class WebKitProfile(Profile):
+    def __init__(self, driver):
+        self.driver = driver
+        self.unused = list(driver.window_handles)  # the window it starts with
+
+    def handles(self):
+        with refusing():
+            return self.driver.window_handles
+
+    def window(self, handle):
+        return WebKitWindow(self, handle)
+
+    def new(self):
+        if self.unused:
+            return self.window(self.unused.pop())
+        self.driver.switch_to.new_window(
+            "window"
+        )  # clicks do not reach a tab that another one hides
+        return self.window(self.driver.current_window_handle)
+
+
+class WebKit(Engine):
+    """One session of the driver is one browser process, with a profile that is nowhere on disk."""
+
+    name = "webkit"
+
+    def __init__(self, address):
+        self.address = address
+        with self.profile() as profile:
+            self.version = profile.driver.capabilities["browserVersion"]
+
+    @contextmanager
+    def profile(self, *, javascript=True):
+        options = webdriver.WebKitGTKOptions()
+        options.binary_location = mini_browser()
+        options.add_argument("--automation")
+        options.add_argument(f"--enable-javascript={str(javascript).lower()}")
+        direct = Proxy({"proxyType": ProxyType.DIRECT})  # whatever proxy the environment names
+        config = ClientConfig(remote_server_addr=self.address, proxy=direct)
+        driver = webdriver.Remote(RemoteConnection(client_config=config), options=options)
+        try:
+            yield WebKitProfile(driver)
+        finally:
+            driver.quit()
+
+
+def mini_browser():
+    """Debian keeps the browser that belongs to the driver among the libraries."""
+    found = sorted(glob.glob("/usr/lib*/*/webkit*/MiniBrowser"))
+    assert found, (
+        "The engine tests need WebKitGTK's MiniBrowser, of Debian's package webkit2gtk-driver"
+    )
+    return found[0]
+
+
+@contextmanager
+def screen():
+    """A screen that nobody sees, at a number that is free: what DISPLAY is to say."""
+    reading, writing = os.pipe()
+    command = [
+        program("Xvfb"),
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        "1280x1024x24",
+        "-nolisten",
+        "tcp",
+    ]
+    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
+        os.close(writing)
+        try:
+            with os.fdopen(reading) as number:
+                yield f":{number.readline().strip()}"
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def running():
+    """WebKitGTK with its popup blocker on."""
+    logging.getLogger("selenium").setLevel(
+        logging.INFO
+    )  # below that it logs addresses, with what they hold
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, screen() as display:
+        service = webdriver.WebKitGTKService(
+            program("WebKitWebDriver"), env=environment(home, DISPLAY=display)
+        )
+        service.start()
+        try:
+            yield WebKit(service.service_url)
+        finally:
+            service.stop()

@@ -1,0 +1,12 @@
+"""Which frameworks the tests are about: all of them, or those that tox.ini names for an
+environment.
+
+One that is named and not installed is a failure, never a skip.
+"""
+
+import importlib
+import os
+
+ALL = "plain flask django pyramid bottle falcon"
+NAMES = os.environ.get("TESTS_FRAMEWORKS", ALL).split()
+SITES = {name: importlib.import_module(f"support.sites.{name}").site for name in NAMES}

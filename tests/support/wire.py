@@ -1,0 +1,137 @@
+"""A server that says exactly the bytes a test wants said, for providers no real server would
+imitate.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+
+class Request(NamedTuple):
+    line: str
+    headers: dict[str, str]
+    body: str
+
+
+class Wire(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Calls ``talk(connection)`` in a thread for each connection and remembers what arrived."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def __init__(self, talk, tls=None):
+        self.talk, self.tls = talk, tls
+        self.accepted, self.requests = 0, []
+        self._open, self._lock = set(), threading.Lock()
+        super().__init__(("127.0.0.1", 0), None)
+        self.port = self.server_address[1]
+        self.host = f"localhost:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://{self.host}"
+
+    def process_request(self, request, client_address):
+        with self._lock:
+            self.accepted += 1
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def finish_request(self, request, client_address):
+        request.settimeout(10)
+        sock = request
+        try:
+            if self.tls:
+                sock = self.tls.wrap_socket(request.dup(), server_side=True)
+            with sock.makefile("rb") as stream:
+                self.talk(Connection(self, sock, stream))
+        except OSError:
+            pass  # the other side hung up
+        finally:
+            if sock is not request:
+                sock.close()
+
+    def shutdown_request(self, request):
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+        with self._lock:
+            for sock in self._open:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+class Connection:
+    """One connection as the server sees it."""
+
+    def __init__(self, wire, sock, stream):
+        self.wire, self.sock, self.stream = wire, sock, stream
+
+    def request(self):
+        """Read one request and remember it; None where the other side has hung up."""
+        line = self.stream.readline().decode("latin-1").strip()
+        if not line:
+            return None
+        headers = {}
+        while field := self.stream.readline().decode("latin-1").strip():
+            name, _, value = field.partition(":")
+            headers[name.lower()] = value.strip()
+        body = self.stream.read(int(headers.get("content-length", "0"))).decode("latin-1")
+        self.wire.requests.append(Request(line, headers, body))
+        return self.wire.requests[-1]
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+
+@contextmanager
+def wire(talk, tls=None):
+    """A running Wire."""
+    server = Wire(talk, tls)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.003}, daemon=True
+    )
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
+
+
+def answer(body=b"ok", *fields, status="200 OK", content_type="text/plain"):
+    """The bytes of an answer; ``fields`` are further header lines."""
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        *fields,
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def saying(data):
+    """Answer every request with these bytes and keep the connection."""
+
+    def talk(connection):
+        while connection.request():
+            connection.send(data)
+
+    return talk
+
+
+def saying_once(data):
+    """Answer one request with these bytes and hang up without having said so."""
+
+    def talk(connection):
+        connection.request()
+        connection.send(data)
+
+    return talk
