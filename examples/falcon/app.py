@@ -41,14 +41,19 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the account's urn and name, or two empty strings if it has no urn.
+    """Return the account's urn and name, or two empty strings if SoundCloud does not tell.
 
     The urn is the user's key, because two accounts can have the same name.
     """
     headers = {"Authorization": f"OAuth {token.token}"}
-    me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
-    urn = me.get("urn")
-    if not isinstance(urn, str) or not re.fullmatch(r"soundcloud:users:\w+", urn):
+    try:
+        response = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10)
+        response.raise_for_status()
+        me = response.json()
+        urn = me["urn"]
+    except (requests.RequestException, LookupError, TypeError):
+        return "", ""
+    if not re.fullmatch(r"soundcloud:users:[1-9][0-9]*", str(urn)):
         return "", ""
     return urn, me.get("username", "")  # keep the token in your database, with this urn
 
@@ -57,7 +62,7 @@ def answer(urn, name):
     """Return the fields for the page's callback."""
     if urn:
         return {"username": name}
-    return {"error": "provider_error", "error_description": "The account has no urn."}
+    return {"error": "provider_error", "error_description": "SoundCloud did not say who you are."}
 
 
 # In seconds: how long a login lasts. Then the browser drops the cookie, and the server refuses it.

@@ -128,10 +128,11 @@ def test_threat_48_two_accounts_of_one_display_name_are_two_users(example):
 
 @each_framework
 @pytest.mark.parametrize(
-    "urn", ["", "None", "soundcloud:users:"], ids=["empty", "None", "no number"]
+    "how",
+    ["urn=", "urn=None", "urn=soundcloud:users:", "urn=soundcloud:users:None", "unauthorized"],
 )
-def test_threat_48_an_account_without_a_urn_logs_nobody_in(example, urn):
-    misbehave(example, f"urn={urn}")
+def test_threat_48_an_account_without_a_urn_logs_nobody_in(example, how):
+    misbehave(example, how)
     with Browser() as joe:
         answer = joe.connect(example)
         assert query(answer.headers["Location"])["error"] == "provider_error"
@@ -285,7 +286,7 @@ def text_of(framework):
 def common_lines(framework):
     """What is not the framework's: its imports, and what is between answer() and the flow."""
     text = re.sub(framework, "FRAMEWORK", text_of(framework), flags=re.IGNORECASE)
-    head, _, rest = text.partition('"The account has no urn."}\n')
+    head, _, rest = text.partition('"SoundCloud did not say who you are."}\n')
     imports, _, constants = head.partition("from scconnect_wsgi import")
     standard = imports.partition("\nfrom html import escape\n")[0]
     return f"{standard}{constants}{rest[rest.index('flow = OAuth2(') :]}".splitlines()
