@@ -263,10 +263,13 @@ def test_an_example_takes_its_credentials_from_the_environment(framework):
         "SCCONNECT_SECRET_KEY": KEY,
     }
     code = "import app; print(app.SECRET_KEY, app.flow.begin('http://localhost:8000/oauth/access_token').authorize_url)"
-    options = {"capture_output": True, "text": True, "timeout": 30}
-    command, folder = [sys.executable, "-c", code], EXAMPLES / framework
     done = subprocess.run(
-        command, cwd=folder, env=environment(**settings, PYTHONDONTWRITEBYTECODE="1"), **options
+        [sys.executable, "-c", code],
+        cwd=EXAMPLES / framework,
+        env=environment(**settings, PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{KEY} https://secure.soundcloud.com/authorize?")
