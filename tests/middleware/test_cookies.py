@@ -1,4 +1,4 @@
-"""The flow's cookie: lines 16, 17 and 19 of the list of threats."""
+"""The flow's cookie: lines 13, 16, 17, 19 and 49 of the list of threats."""
 
 from __future__ import annotations
 
