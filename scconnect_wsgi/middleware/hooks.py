@@ -34,9 +34,10 @@ _LOOPBACK_HOST = re.compile(
 
 
 class SiteHooks:
-    """Calls the callables of one site. Those of SCConnect's options that it was not given are None.
+    """Calls the callables that a site gave to SCConnect. An option that was not given is None.
 
-    Raises ConfigurationError for a ``base_url`` that cannot work, and for what is not callable.
+    Raises ConfigurationError for a ``base_url`` that cannot work, and for a value that is not
+    callable.
     """
 
     def __init__(

@@ -136,14 +136,13 @@ class SCConnect:
         """Answer our own addresses; pass everything else through, untouched."""
         try:
             path = environ["PATH_INFO"]
-        except KeyError:  # PEP 3333 lets a server leave an empty one out
+        except KeyError:  # PEP 3333 lets a server leave it out if it is empty
             path = ""
-        # Operators, no calls: this is all that the site's other pages pay.
+        # Operators and no calls: this is the whole cost for the site's other pages.
         if path in self._routes:
             return self._routes[path](environ, start_response)
-        if (
-            path < self._assets_first or path >= self._assets_end
-        ):  # not startswith(), at a third of its cost
+        # Comparisons, because startswith() takes three times as long
+        if path < self._assets_first or path >= self._assets_end:
             return self._app(environ, start_response)
         return self._answer(self._missing, environ, start_response)
 
@@ -202,7 +201,7 @@ class SCConnect:
         return self._fail(failure, ending)
 
     def _connect(self, query: Mapping[str, str], ending: Ending) -> WSGIApplication:
-        """Return the response to a token that was obtained and stored."""
+        """Obtain a token, store it, and return the response."""
         request = ending.request
         root = self._hooks.root(request)
         ending.close_page = self._close_page(urlsplit(root).path)
@@ -219,7 +218,7 @@ class SCConnect:
         return ending.with_result(self._hooks.store(self._store_token, token, request))
 
     def _end_flow(self, query: Mapping[str, str], secure: bool, ending: Ending) -> FlowState:
-        """Return the state of the flow that the query belongs to, which cannot be used again."""
+        """Return the state of the query's flow, and make sure that it is not used again."""
         header = ending.request.environ.get("HTTP_COOKIE", "")
         flow_id = self._flow.flow_id(query)
         try:
@@ -247,7 +246,7 @@ class SCConnect:
         return ending.with_result(self._hooks.failed(error, ending.request))
 
     def _ending(self, environ: WSGIEnvironment) -> Ending:
-        """Return how a request ends for as long as the site's public root is not known."""
+        """Return the Ending of a request whose public root is not known yet."""
         return Ending(Request(environ), self._close_page(script_path(environ)))
 
     def _close_page(self, root_path: str) -> str:

@@ -245,6 +245,15 @@ def test_head_says_what_get_says_without_the_body(site, browser, name):
     assert raw(f"/sc-connect/{name}", "HEAD")[2] == b""
 
 
+@pytest.mark.parametrize(
+    ("path", "status"), [("/sc-connect/nothing", "404"), ("/oauth/request_token", "200")]
+)
+def test_head_of_a_page_of_ours_has_no_body(path, status):
+    got, headers, body = raw(path, "HEAD")
+    assert (got, body) == (status, b"")
+    assert int(dict(headers)["Content-Length"]) > 0
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 def test_other_methods_are_405_with_the_ones_that_work(site, browser, method):
     answer = fetch(browser, site, "sc-connect.js", method)
