@@ -67,7 +67,7 @@ class FlowCookies:
             refuse_credentials(keys, is_credential, "secret_key")
         if not isinstance(max_age, int) or not 0 < max_age <= MAX_AGE:
             raise ConfigurationError(
-                f"cookie_max_age must be above 0 and at most {MAX_AGE} seconds."
+                "cookie_max_age", f"must be above 0 and at most {MAX_AGE} seconds."
             )
         self._codec = StateCodec(keys, audience, encryption)
         self._max_age = max_age

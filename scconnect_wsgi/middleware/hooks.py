@@ -150,7 +150,7 @@ class SiteHooks:
 
 def _check_callable(option: str, given: object) -> None:
     if given is not None and not callable(given):
-        raise ConfigurationError(f"{option} must be a callable, not {type(given).__name__}.")
+        raise ConfigurationError(option, f"must be a callable, not {type(given).__name__}.")
 
 
 def _loopback_root(request: Request) -> str:

@@ -97,11 +97,11 @@ class SCConnect:
         encryption: Encryption | None = None,
     ) -> None:
         if store_token is not HAND_OVER and not callable(store_token):
-            raise ConfigurationError("store_token must be a callable, or HAND_OVER.")
+            raise ConfigurationError("store_token", "must be a callable, or HAND_OVER.")
         if not callable(app):
-            raise ConfigurationError("app must be a WSGI application.")
+            raise ConfigurationError("app", "must be a WSGI application.")
         if not isinstance(getattr(flow, "audience", None), str):
-            raise ConfigurationError("flow must be an OAuth2(...) or an OAuth1(...).")
+            raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
         self._app = app
         self._flow = flow
         # Not part of the Flow contract: somebody else's flow may lack it
@@ -121,15 +121,22 @@ class SCConnect:
         # Every path that begins with "/sc-connect/" is between these two: 0 follows the slash
         self._assets_first = f"{assets_path}/"
         self._assets_end = f"{assets_path}0"
-        files = browser_files(assets_path.count("/"))
+        files = {
+            f"{assets_path}/{name}": file
+            for name, file in browser_files(assets_path.count("/")).items()
+        }
         self._routes: dict[str, WSGIApplication] = {
             start_path: partial(self._answer, self._start),
             access_token_path: partial(self._answer, self._finish),
-            **{f"{assets_path}/{name}": file for name, file in files.items()},
+            **files,
         }
-        if len(self._routes) < 2 + len(files):
+        if start_path in (self._callback_path, *files):
             raise ConfigurationError(
-                "request_token_path, access_token_path and the browser files must differ."
+                "request_token_path", "must differ from the callback's path and the browser files'."
+            )
+        if self._callback_path in files:
+            raise ConfigurationError(
+                "access_token_path", "must differ from the paths of the browser files."
             )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
