@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[WSGIEnvironment], WSGIApplication]
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 
 class HandOver(enum.Enum):

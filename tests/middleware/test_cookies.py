@@ -9,6 +9,7 @@ import os
 import re
 import time
 from http.cookies import SimpleCookie
+from typing import Any
 
 import pytest
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
@@ -421,9 +422,9 @@ class FlowOfSomebodyElse:
 
     name = "OAuth 3"
     audience = "oauth3 somewhere"
-    begin = None
-    flow_id = None
-    finish = None
+    begin: Any = None
+    flow_id: Any = None
+    finish: Any = None
 
 
 def test_threat_19_a_flow_of_somebody_else_need_not_tell_its_secrets():
