@@ -156,7 +156,7 @@ def _refresh(store: Store, flow: OAuth1 | OAuth2, stale: Connection) -> Connecti
     except InvalidGrant:  # no revocation if the stored token has changed meanwhile; `end` looks
         return end(store, marked, RefreshLost.code if unheard else ConnectionRevoked.code)
     except ConnectError as error:
-        if not (unheard or error.unheard):
+        if not (unheard or error.outcome_unknown):
             with suppress(ConnectError):
                 store.save(replace(marked, refreshing_since=None))
         raise
