@@ -46,7 +46,7 @@ class Encryption:
         self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False
     ) -> None:
         self.accept_unencrypted = accept_unencrypted
-        self._keys = checked_keys(keys, "An encryption key")
+        self._keys = checked_keys(keys, "keys")
         self.sealer("check")  # that cryptography is there, now and not at a click
 
     def __repr__(self) -> str:
@@ -68,7 +68,7 @@ class Sealer:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
             raise ConfigurationError(
-                "Encryption needs the package cryptography: pip install 'scconnect-wsgi[encryption]'"
+                "keys", "need the package cryptography: pip install 'scconnect-wsgi[encryption]'"
             ) from None
         self._purpose = purpose
         ids = [_derive(key, "key id", ID_BYTES) for key in keys]

@@ -24,17 +24,17 @@ def checked_keys(given: object, name: str) -> list[bytes]:
     keys: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(key, (str, bytes)) for key in keys):
         raise ConfigurationError(
-            f"{name} must be a string or bytes, or several from oldest to newest: {NEW_KEY}"
+            name, f"must be a string or bytes, or several from oldest to newest: {NEW_KEY}"
         )
     if any(len(key) < LENGTH for key in keys):
-        raise ConfigurationError(f"{name} is shorter than {LENGTH} characters: {NEW_KEY}")
+        raise ConfigurationError(name, f"must have at least {LENGTH} characters: {NEW_KEY}")
     if not keys or any(len(set(key)) < VARIETY for key in keys):
-        raise ConfigurationError(f"{name} can be guessed: {NEW_KEY}")
+        raise ConfigurationError(name, f"must be hard to guess: {NEW_KEY}")
     try:
         return [key.encode("utf-8") if isinstance(key, str) else key for key in keys]
     except UnicodeEncodeError:  # it quotes the key
         raise ConfigurationError(
-            f"{name} holds characters that UTF-8 cannot write: {NEW_KEY}"
+            name, f"must hold only characters that UTF-8 can encode: {NEW_KEY}"
         ) from None
 
 
@@ -44,8 +44,9 @@ def refuse_credentials(
     """Raise ConfigurationError if one of ``keys`` is known to others, as ``is_credential`` says."""
     if any(is_credential(key) for key in keys):
         raise ConfigurationError(
-            f"{name} must not be the client secret, which the provider knows too, nor the client id, which everybody "
-            f"can read: {NEW_KEY}"
+            name,
+            "must not be the client secret, which the provider knows too, nor the client id, which everybody "
+            f"can read: {NEW_KEY}",
         )
 
 

@@ -73,20 +73,20 @@ class OAuth1Provider:
             checked_url(self.api_url, "api_url")
         if self.signature_method not in SIGNATURE_METHODS:
             raise ConfigurationError(
-                f"signature_method must be one of {', '.join(SIGNATURE_METHODS)}."
+                "signature_method", f"must be one of {', '.join(SIGNATURE_METHODS)}."
             )
         if self.realm is not None and (
             not _HEADER_VALUE.fullmatch(self.realm) or set(self.realm) & {'"', "\\"}
         ):
             raise ConfigurationError(
-                "realm must be printable ASCII without quotes and backslashes."
+                "realm", "must be printable ASCII without quotes and backslashes."
             )
         _check_params(self.request_token_params, "request_token_params")
         _check_params(self.authorize_params, "authorize_params")
         for name in ("request_token_params", "authorize_params"):
             if any(key.startswith("oauth_") for key in getattr(self, name)):
                 raise ConfigurationError(
-                    f"{name} must not name a parameter of the protocol itself (oauth_...)."
+                    name, "must not name a parameter of the protocol itself (oauth_...)."
                 )
         _check_headers(self.headers)
 
@@ -121,11 +121,12 @@ class OAuth2Provider:
             if getattr(self, name) is not None:
                 checked_url(getattr(self, name), name)
         if not _HEADER_NAME.fullmatch(self.token_type):
-            raise ConfigurationError("token_type must be one word, such as OAuth or Bearer.")
+            raise ConfigurationError("token_type", "must be one word, such as OAuth or Bearer.")
         _check_params(self.authorize_params, "authorize_params")
         if _OUR_OAUTH2_PARAMETERS & set(self.authorize_params):
             raise ConfigurationError(
-                "authorize_params must not name a parameter of the protocol itself (state, scope, ...)."
+                "authorize_params",
+                "must not name a parameter of the protocol itself (state, scope, ...).",
             )
         _check_headers(self.headers)
 
@@ -134,7 +135,7 @@ def _check_params(params: Mapping[str, str], name: str) -> None:
     if not isinstance(params, Mapping) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in params.items()
     ):
-        raise ConfigurationError(f"{name} must map strings to strings.")
+        raise ConfigurationError(name, "must map strings to strings.")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
@@ -146,7 +147,8 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             or not _HEADER_VALUE.fullmatch(value)
         ):
             raise ConfigurationError(
-                f"headers: {name!r} cannot be sent, or its value holds a control character."
+                "headers",
+                f"must not hold {name!r}: it cannot be sent, or its value holds a control character.",
             )
 
 

@@ -22,21 +22,21 @@ def checked_url(url: str, name: str) -> str:
     """
     if not isinstance(url, str) or not _PLAIN.fullmatch(url) or "\\" in url:
         raise ConfigurationError(
-            f"{name} must be a URL in printable ASCII, without spaces or backslashes."
+            name, "must be a URL in printable ASCII, without spaces or backslashes."
         )
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number or too large
     except ValueError:
-        raise ConfigurationError(f"{name} is not a URL that can be read.") from None
+        raise ConfigurationError(name, "is not a URL that can be read.") from None
     if not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
-        raise ConfigurationError(f"{name} must be a full URL, https://host/path.")
+        raise ConfigurationError(name, "must be a full URL, https://host/path.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigurationError(
-            f"{name} must begin with https://; http:// is for localhost, 127.0.0.1 and [::1] alone."
+            name, "must begin with https://; http:// is for localhost, 127.0.0.1 and [::1] alone."
         )
     if parts.username is not None or parts.password is not None or "#" in url:
-        raise ConfigurationError(f"{name} must have no user name, no password and no fragment.")
+        raise ConfigurationError(name, "must have no user name, no password and no fragment.")
     return url
 
 
@@ -46,12 +46,12 @@ def checked_root(url: str, name: str) -> str:
     """
     parts = urlsplit(checked_url(url, name))
     if "?" in url:
-        raise ConfigurationError(f"{name} must have no query: it is https://host[:port][/prefix].")
+        raise ConfigurationError(name, "must have no query: it is https://host[:port][/prefix].")
     path = parts.path.rstrip("/")
     if "//" in path or {".", ".."} & set(
         path.split("/")
     ):  # Location begins with it, where // names a host
-        raise ConfigurationError(f"{name} must have no path segment that is empty, '.' or '..'.")
+        raise ConfigurationError(name, "must have no path segment that is empty, '.' or '..'.")
     return f"{origin(parts)}{path}"
 
 
@@ -61,7 +61,7 @@ def checked_path(path: str, name: str) -> str:
     """
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise ConfigurationError(
-            f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only."
+            name, "must be a path such as /oauth/request_token: letters, digits and ._~- only."
         )
     return path
 

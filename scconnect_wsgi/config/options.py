@@ -24,15 +24,15 @@ Reader = Callable[[str, str], Any]
 
 def _text(text: str, name: str) -> str:
     if not text.isprintable():
-        raise ConfigurationError(f"{name} must be one line of printable characters.")
+        raise ConfigurationError(name, "must be one line of printable characters.")
     return text
 
 
 def _credential(text: str, name: str) -> str:
     if text != text.strip():
-        raise ConfigurationError(f"{name} begins or ends with a space or a line break.")
+        raise ConfigurationError(name, "begins or ends with a space or a line break.")
     if not (text.isascii() and text.isprintable()):
-        raise ConfigurationError(f"{name} holds characters that are not printable ASCII.")
+        raise ConfigurationError(name, "holds characters that are not printable ASCII.")
     return text
 
 
@@ -61,7 +61,7 @@ def _pairs(text: str, name: str) -> dict[str, str]:
     fields = {key: value for key, _, value in pairs}
     if len(fields) < len(pairs) or not all(key and equals for key, equals, _ in pairs):
         raise ConfigurationError(
-            f"{name} must be name=value pairs, each name once, with quotes around spaces."
+            name, "must be name=value pairs, each name once, with quotes around spaces."
         )
     return fields
 
@@ -72,7 +72,7 @@ def _number(kind: type[int | float]) -> Reader:
             return kind(text)
         except ValueError:
             raise ConfigurationError(
-                f"{name} must be a {'whole ' if kind is int else ''}number."
+                name, f"must be a {'whole ' if kind is int else ''}number."
             ) from None
 
     return read
@@ -80,15 +80,15 @@ def _number(kind: type[int | float]) -> Reader:
 
 def _callable(text: str, name: str) -> Any:
     if not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise ConfigurationError(f"{name} must be a dotted name, package.module:callable.")
+        raise ConfigurationError(name, "must be a dotted name, package.module:callable.")
     try:
         found = pkgutil.resolve_name(text)
     except Exception as error:  # it runs the module
         raise ConfigurationError(
-            f"{name} names what cannot be imported ({type(error).__name__})."
+            name, f"names what cannot be imported ({type(error).__name__})."
         ) from error
     if not callable(found):
-        raise ConfigurationError(f"{name} names something that cannot be called.")
+        raise ConfigurationError(name, "names something that cannot be called.")
     return found
 
 
@@ -110,11 +110,9 @@ def _file(read: Reader) -> Reader:
             ValueError,
         ) as error:  # ValueError: not UTF-8; its text would show the file's
             reason = getattr(error, "strerror", None) or "it is not a text file in UTF-8"
-            raise ConfigurationError(
-                f"{name} names a file that cannot be read: {reason}."
-            ) from None
+            raise ConfigurationError(name, f"names a file that cannot be read: {reason}.") from None
         if not text:
-            raise ConfigurationError(f"{name} names an empty file.")
+            raise ConfigurationError(name, "names an empty file.")
         return read(text, name)
 
     return read_file

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,7 +79,7 @@ class Settings:
         self._set_by: dict[tuple[str, str], str] = {}  # room and field -> the name that was given
         if self.protocol not in ADDRESSES:
             self.complaints.append(
-                ConfigurationError(f"{named('protocol')} must be oauth2 or oauth1.")
+                ConfigurationError(named("protocol"), "must be oauth2 or oauth1.")
             )
             return
         known = {named(option): option for option in OPTIONS}
@@ -89,7 +88,7 @@ class Settings:
                 if name not in known:
                     close = difflib.get_close_matches(name, known, 1, cutoff=0.85)
                     raise ConfigurationError(
-                        f"{name} is no option{f'; {close[0]} is one' if close else ''}."
+                        name, f"is no option{f'; {close[0]} is one' if close else ''}."
                     )
                 if text:  # an empty one is as good as none
                     self._read(name, text, known[name])
@@ -107,11 +106,11 @@ class Settings:
         place = option.room, option.field or key
         if option.protocol not in ("", self.protocol):
             raise ConfigurationError(
-                f"{name} is for {option.protocol}; {self._named('protocol')} is {self.protocol}."
+                name, f"is for {option.protocol}; {self._named('protocol')} is {self.protocol}."
             )
         if self._set_by.setdefault(place, name) != name:
             raise ConfigurationError(
-                f"{name} and {self._set_by[place]} are the same setting: give one of them."
+                name, f"and {self._set_by[place]} are the same setting: give one of them."
             )
         self.rooms[option.room][place[1]] = option.read(text, name)
 
@@ -126,24 +125,19 @@ class Settings:
                 key in required
                 and (OPTIONS[key].room, OPTIONS[key].field or key) not in self._set_by
             ):
-                self.complaints.append(ConfigurationError(f"{self._named(key)} is not set: {hint}"))
+                self.complaints.append(ConfigurationError(self._named(key), f"is not set: {hint}"))
 
     def middleware(self, app: WSGIApplication) -> SCConnect:
         """Wrap ``app``. Raises one ConfigurationError, a line for each thing that is wrong."""
         if self.complaints:
-            lines = "\n".join(complaint.message for complaint in self.complaints)
-            raise ConfigurationError(lines) from self.complaints[0].__cause__
+            first, *others = self.complaints
+            lines = [first.problem, *(other.message for other in others)]
+            raise ConfigurationError(first.option, "\n".join(lines)) from first.__cause__
         try:
             return SCConnect(app, self._flow(), **self.rooms["site"])
         except ConfigurationError as error:  # it calls the options what they are called in Python
-            words = {
-                **{key: self._named(key) for key in OPTIONS},
-                "rsa_key": self._named("rsa_key_file"),
-            }
-            message = re.sub(
-                r"^\w+|\b[a-z]+_\w+", lambda word: words.get(word[0], word[0]), error.message
-            )
-            raise ConfigurationError(message) from error.__cause__
+            option = "rsa_key_file" if error.option == "rsa_key" else error.option
+            raise ConfigurationError(self._named(option), error.problem) from error.__cause__
 
     def _flow(self) -> OAuth1 | OAuth2:
         client, options = self.rooms["client"], {**self.rooms["flow"]}

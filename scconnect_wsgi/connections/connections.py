@@ -67,7 +67,7 @@ class Connections:
     ) -> None:
         if flow.provider.api_url is None:
             raise ConfigurationError(
-                "Connections needs a provider with api_url, the one address tokens are sent to."
+                "flow", "needs a provider with api_url, the one address tokens are sent to."
             )
         self._api_url = flow.provider.api_url
         self._flow = flow
@@ -190,9 +190,7 @@ class Connections:
         user: object = self._identify(request)
         if user is None or isinstance(user, str):
             return user or None
-        raise ConfigurationError(
-            "The identify callable must return a string or None: str(user.id), for one."
-        )
+        raise ConfigurationError("identify", "must return a string or None: str(user.id), for one.")
 
     def _user_of(self, account: Account) -> str:
         user = user_at(account, self._api_url)

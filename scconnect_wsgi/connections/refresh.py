@@ -195,7 +195,7 @@ class Refresher:
             code = RefreshLost.code if earlier_answer_lost else ConnectionRevoked.code
             return mark_ended(self._store, marked, code)
         except ConnectError as error:
-            if not earlier_answer_lost and not error.unheard:
+            if not earlier_answer_lost and not error.outcome_unknown:
                 with suppress(ConnectError):
                     self._store.save(replace(marked, refreshing_since=None))
             raise

@@ -87,7 +87,7 @@ class FlowCookies:
             refuse_credentials(keys, is_credential, "secret_key")
         if not isinstance(max_age, int) or not 0 < max_age <= MAX_AGE:
             raise ConfigurationError(
-                f"cookie_max_age must be above 0 and at most {MAX_AGE} seconds."
+                "cookie_max_age", f"must be above 0 and at most {MAX_AGE} seconds."
             )
         salt = f"scconnect_wsgi flow cookie {audience}"
         self._signer = Signer(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)

@@ -53,7 +53,7 @@ class Site:
             ("on_failure", on_failure),
         ):
             if given is not None and not callable(given):
-                raise ConfigurationError(f"{name} must be a callable, not {type(given).__name__}.")
+                raise ConfigurationError(name, f"must be a callable, not {type(given).__name__}.")
         self._base_url = (
             checked_root(base_url, "base_url") if isinstance(base_url, str) else base_url
         )

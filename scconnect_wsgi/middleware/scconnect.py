@@ -91,11 +91,11 @@ class SCConnect:
         encryption: Encryption | None = None,
     ) -> None:
         if store_token is not HAND_OVER and not callable(store_token):
-            raise ConfigurationError("store_token must be a callable, or HAND_OVER.")
-        if not callable(app) or not isinstance(getattr(flow, "audience", None), str):
-            raise ConfigurationError(
-                "app must be a WSGI application, and flow an OAuth2(...) or an OAuth1(...)."
-            )
+            raise ConfigurationError("store_token", "must be a callable, or HAND_OVER.")
+        if not callable(app):
+            raise ConfigurationError("app", "must be a WSGI application.")
+        if not isinstance(getattr(flow, "audience", None), str):
+            raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
         self._app = app
         self._flow = flow
         is_credential = getattr(
@@ -126,9 +126,13 @@ class SCConnect:
             access_token_path: self._finish,
             **files,
         }
-        if len(self._routes) < 2 + len(files):
+        if start_path in (self._callback_path, *files):
             raise ConfigurationError(
-                "request_token_path, access_token_path and the browser files must differ."
+                "request_token_path", "must differ from the callback's path and the browser files'."
+            )
+        if self._callback_path in files:
+            raise ConfigurationError(
+                "access_token_path", "must differ from the paths of the browser files."
             )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

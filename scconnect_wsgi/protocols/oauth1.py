@@ -64,16 +64,20 @@ class OAuth1:
     ) -> None:
         if not isinstance(provider, OAuth1Provider):
             raise ConfigurationError(
-                "OAuth1 needs an OAuth1Provider; SoundCloud of today is one for OAuth2."
+                "provider", "must be an OAuth1Provider; SoundCloud of today is one for OAuth2."
             )
         rsa = provider.signature_method.startswith("RSA")
-        if not consumer_key or not (consumer_secret or rsa):
+        if not consumer_key:
             raise ConfigurationError(
-                "OAuth1 needs the consumer key and the consumer secret of your application."
+                "consumer_key", "must be the consumer key of your application."
+            )
+        if not (consumer_secret or rsa):
+            raise ConfigurationError(
+                "consumer_secret", "must be the consumer secret of your application."
             )
         if rsa != (rsa_key is not None):
             raise ConfigurationError(
-                "rsa_key belongs to a provider with signature_method RSA-SHA1, and to no other."
+                "rsa_key", "belongs to a provider with signature_method RSA-SHA1, and to no other."
             )
         self.provider = provider
         self.transport = transport or http.shared_transport()
@@ -92,7 +96,7 @@ class OAuth1:
                 self._sign(url, provider.request_token_params, {})
         except ValueError as error:
             raise ConfigurationError(
-                "The provider's addresses or parameters cannot be signed."
+                "provider", "has addresses or parameters that cannot be signed."
             ) from error
 
     def is_credential(self, key: bytes) -> bool:
@@ -216,14 +220,14 @@ def _load_rsa_key(pem: str) -> object:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError:
         raise ConfigurationError(
-            "RSA-SHA1 needs an extra: pip install 'scconnect-wsgi[rsa]'."
+            "signature_method", "RSA-SHA1 needs an extra: pip install 'scconnect-wsgi[rsa]'."
         ) from None
     try:
         key = load_pem_private_key(pem.encode() if isinstance(pem, str) else pem, password=None)
     except (ValueError, TypeError):  # TypeError: the key is encrypted
         key = None
     if not isinstance(key, RSAPrivateKey):
-        raise ConfigurationError("rsa_key is not an unencrypted RSA private key in PEM.")
+        raise ConfigurationError("rsa_key", "is not an unencrypted RSA private key in PEM.")
     return key
 
 

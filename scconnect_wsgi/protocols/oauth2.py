@@ -71,13 +71,15 @@ class OAuth2:
     ) -> None:
         if not isinstance(provider, OAuth2Provider):
             raise ConfigurationError(
-                "OAuth2 needs an OAuth2Provider; one for OAuth1 speaks another protocol."
+                "provider", "must be an OAuth2Provider; one for OAuth1 speaks another protocol."
             )
         if scope is not None and not isinstance(scope, str):
-            raise ConfigurationError("scope must be one string, its words separated by spaces.")
-        if not client_id or not client_secret:
+            raise ConfigurationError("scope", "must be one string, its words separated by spaces.")
+        if not client_id:
+            raise ConfigurationError("client_id", "must be the client id of your application.")
+        if not client_secret:
             raise ConfigurationError(
-                "OAuth2 needs the client id and the client secret of your application."
+                "client_secret", "must be the client secret of your application."
             )
         self.provider = provider
         self.transport = transport or http.shared_transport()
@@ -139,7 +141,7 @@ class OAuth2:
 
         ``callback_url`` is the one of the flow that gave the token: SoundCloud's reference wants it
         again. What the answer leaves out stays as it was. Raises InvalidGrant where the refresh
-        token is not taken, ProviderError or ProviderUnavailable otherwise; their ``unheard`` says
+        token is not taken, ProviderError or ProviderUnavailable otherwise; their ``outcome_unknown`` says
         whether the refresh token may be used up.
         """
         if token.refresh_token is None:
@@ -179,7 +181,7 @@ class OAuth2:
                 _refuse(parsed.get("error"), answer.status)
             return _token(parsed)
         except ProviderError as error:
-            error.unheard = answer.status < 400  # there was a token in it, perhaps
+            error.outcome_unknown = answer.status < 400  # there was a token in it, perhaps
             raise
 
 

@@ -230,5 +230,5 @@ def _client(url: str) -> redis.Redis:
         )
     except ValueError:  # it may show the URL, which may hold a password
         raise ConfigurationError(
-            "The URL of Redis cannot be read: redis://localhost:6379/0 is one."
+            "url", "must be a Redis URL, such as redis://localhost:6379/0."
         ) from None

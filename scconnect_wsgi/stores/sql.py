@@ -228,16 +228,15 @@ def _checked(url: str | URL) -> URL:
         checked = make_url(url)
     except exc.ArgumentError:  # it shows the URL, which may hold a password
         raise ConfigurationError(
-            "The URL of the database cannot be read: sqlite:///connections.sqlite3 is one."
+            "url", "must be a database URL, such as sqlite:///connections.sqlite3."
         ) from None
     if checked.get_backend_name() not in CLOCKS:
-        raise ConfigurationError(
-            f"SQLStore knows {', '.join(CLOCKS)}; the URL of the database names another."
-        )
+        raise ConfigurationError("url", f"must name one of the databases {', '.join(CLOCKS)}.")
     if "prepare_threshold" in checked.query:
         raise ConfigurationError(
-            "Take prepare_threshold out of the URL of the database: SQLStore never prepares statements, since behind a "
-            "pooler in transaction mode one client could run those of another."
+            "url",
+            "must not set prepare_threshold: SQLStore never prepares statements, since behind "
+            "a pooler in transaction mode one client could run those of another.",
         )
     return checked
 
@@ -264,7 +263,9 @@ def _engine(url: URL) -> Engine:
             url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=given, **options
         )
     except (ImportError, exc.NoSuchModuleError):
-        raise ConfigurationError(f"The driver {url.drivername} is not installed.") from None
+        raise ConfigurationError(
+            "url", f"needs the driver {url.drivername}, which is not installed."
+        ) from None
     event.listen(engine, "handle_error", _leave_read_only)
     if sqlite and not memory:
         event.listen(engine, "do_connect", lambda *_: _make_private(str(url.database)))

@@ -80,10 +80,10 @@ class Transport:
     def __post_init__(self) -> None:
         if not isinstance(self.timeout, (int, float)) or not 0 < self.timeout <= 300:
             raise ConfigurationError(
-                "timeout must be a number of seconds, above 0 and at most 300."
+                "timeout", "must be a number of seconds, above 0 and at most 300."
             )
         if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
-            raise ConfigurationError("max_bytes must be a whole number of at least 1.")
+            raise ConfigurationError("max_bytes", "must be a whole number of at least 1.")
         if self.proxy is not None:
             _check_proxy(self.proxy)
         if self.ca_bundle is not None:
@@ -108,7 +108,7 @@ class Transport:
                 if isinstance(outcome, Answer):
                     return outcome
                 if progress.sent or progress.expired or attempt == ATTEMPTS:
-                    outcome.unheard = progress.sent and not isinstance(outcome, RateLimited)
+                    outcome.outcome_unknown = progress.sent and not isinstance(outcome, RateLimited)
                     raise outcome
         raise AssertionError("the loop ends with an answer or a failure")
 
@@ -263,7 +263,7 @@ def _check_proxy(proxy: object) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigurationError("proxy must be a URL: http://host:port.")
+        raise ConfigurationError("proxy", "must be a URL: http://host:port.")
 
 
 def retry_seconds(retry_after: str) -> int | None:

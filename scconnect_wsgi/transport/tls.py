@@ -46,7 +46,7 @@ def check_bundle(ca_bundle: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_bundle)
     except OSError:  # ssl.SSLError is one
         raise ConfigurationError(
-            "ca_bundle cannot be read as a file of PEM certificates."
+            "ca_bundle", "cannot be read as a file of PEM certificates."
         ) from None
 
 

@@ -134,8 +134,9 @@ def test_nobody_who_is_not_signed_in_connects(connections, flow):
 
 def test_an_identify_that_gives_a_number_is_told(flow, store):
     connections = Connections(flow, store, identify=lambda request: 7)
-    with pytest.raises(ConfigurationError, match="string or None"):
+    with pytest.raises(ConfigurationError, match="string or None") as caught:
         connections.store_token(AccessToken("t"), None)
+    assert caught.value.option == "identify"
 
 
 def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store):
@@ -204,8 +205,9 @@ def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_wh
 
 def test_a_provider_without_an_api_is_refused(store):
     flow = OAuth2(*CLIENT, provider=OAuth2Provider("https://a.example/a", "https://a.example/t"))
-    with pytest.raises(ConfigurationError, match="api_url"):
+    with pytest.raises(ConfigurationError, match="api_url") as caught:
         Connections(flow, store, identify=identify)
+    assert caught.value.option == "flow"
 
 
 # Who has what

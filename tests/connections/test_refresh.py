@@ -296,7 +296,7 @@ def test_a_refresh_token_is_not_redeemed_twice_by_one_call(site):
         pytest.raises(ProviderUnavailable) as caught,
     ):
         session.me()
-    assert caught.value.unheard
+    assert caught.value.outcome_unknown
     assert site.sandbox.counts["refresh"] == site.redeemed == 1
     assert site.stored.refreshing_since is not None
 
@@ -338,7 +338,7 @@ def test_an_answer_that_cannot_be_read_may_have_held_a_token(site, habit):
         pytest.raises((ProviderError, ProviderUnavailable)) as caught,
     ):
         session.me()
-    assert caught.value.unheard
+    assert caught.value.outcome_unknown
     assert site.stored.refreshing_since is not None
     with site.session() as session:  # it was not used up, this time
         assert session.me().username == "joe"
@@ -350,7 +350,7 @@ def test_a_refusal_that_used_nothing_up_leaves_no_mark(site, habit, error):
     site.outdate()
     with site.session(site.with_habit(habit)) as session, pytest.raises(error) as caught:
         session.me()
-    assert not caught.value.unheard
+    assert not caught.value.outcome_unknown
     assert site.stored.refreshing_since is None
     site.sandbox.revoke()
     with site.session() as session, pytest.raises(ConnectionRevoked):

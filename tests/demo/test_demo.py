@@ -407,7 +407,7 @@ def test_the_protocol_of_2009_is_told_that_soundcloud_is_not_for_it():
         ("SCCONNECT_CLIENT_SECRET", "copied-with-its-newline\n", "a line break"),
         ("SCCONNECT_CLIENT_SECRET", "geh\xe9im", "printable ASCII"),
         ("SCCONNECT_SECRET_KEY", "", "not set"),
-        ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "shorter than 32"),
+        ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "at least 32"),
         ("SCCONNECT_SECRET_KEY", "ab" * 20, "guessed"),
         ("SCCONNECT_BASE_URL", "", "not set"),
         ("SCCONNECT_BASE_URL", "http://app.example", "https://"),

@@ -468,8 +468,9 @@ def test_threat_26_no_mount_leads_off_the_origin(protocol, mount):
     ["https://app.example//evil", "https://app.example/\\evil", "https:app", "//app.example"],
 )
 def test_threat_26_a_base_url_that_could_lead_off_the_origin_is_refused(protocol, root):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as caught:
         app_for(protocol, base_url=root)
+    assert caught.value.option == "base_url"
 
 
 NAMES = [

@@ -155,8 +155,9 @@ def test_threat_16_removals_carry_the_same_attributes_or_browsers_ignore_them(br
 
 @pytest.mark.parametrize("age", [0, -1, 901, 3600])
 def test_threat_16_a_site_cannot_allow_more_than_15_minutes(age):
-    with pytest.raises(ConfigurationError, match="cookie_max_age"):
+    with pytest.raises(ConfigurationError) as caught:
         cookies(max_age=age)
+    assert caught.value.option == "cookie_max_age"
 
 
 def test_threat_16_the_longest_tokens_of_providers_fit(browser, protocol):
@@ -342,8 +343,9 @@ def test_threat_19_over_the_wire_a_rotated_key_finishes_and_a_removed_one_does_n
 
 @pytest.mark.parametrize("keys", ["", b"", [], [""], [KEY, ""], [None], 5 * [3]])
 def test_threat_19_a_key_that_is_none_is_refused_at_once(keys):
-    with pytest.raises(ConfigurationError, match="secret_key"):
+    with pytest.raises(ConfigurationError) as caught:
         cookies(keys)
+    assert caught.value.option == "secret_key"
 
 
 @pytest.mark.parametrize(
@@ -352,20 +354,20 @@ def test_threat_19_a_key_that_is_none_is_refused_at_once(keys):
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("x", "shorter than 32 characters"),
-        (b"x", "shorter than 32 characters"),
-        ("a key of 31 characters, no more", "shorter than 32 characters"),
-        ("abcdefg" * 5, "can be guessed"),
-        (b"abcdefg" * 5, "can be guessed"),
+        ("x", "at least 32 characters"),
+        (b"x", "at least 32 characters"),
+        ("a key of 31 characters, no more", "at least 32 characters"),
+        ("abcdefg" * 5, "hard to guess"),
+        (b"abcdefg" * 5, "hard to guess"),
         ("\ud800bcdefghi" * 4, "UTF-8"),
     ],
     ids=ascii,
 )
 def test_threat_19_a_key_that_can_be_guessed_is_refused_at_once(key, words, several):
-    with pytest.raises(
-        ConfigurationError, match=rf"^secret_key .*{words}.*`scconnect secret`"
-    ) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         cookies(several(key))
+    assert caught.value.option == "secret_key"
+    assert re.search(rf"{words}.*`scconnect secret`", caught.value.problem)
     assert KEY not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -394,10 +396,10 @@ def test_threat_19_what_the_provider_knows_is_no_key(protocol, key, several):
         "secret": "Secret0123456789abcdefghijklmnopqrst",
     }
     flow = {"oauth1": OAuth1, "oauth2": OAuth2}[protocol](client["id"], client["secret"])
-    with pytest.raises(
-        ConfigurationError, match=r"^secret_key must not be the client secret.* client id"
-    ) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         SCConnect(page_of_the_site, flow, secret_key=several(client[key]), store_token=Store())
+    assert caught.value.option == "secret_key"
+    assert re.search("must not be the client secret.* client id", caught.value.problem)
     assert client[key] not in str(caught.value)
     SCConnect(page_of_the_site, flow, secret_key=several(client[key][::-1]), store_token=Store())
 

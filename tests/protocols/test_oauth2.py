@@ -528,9 +528,11 @@ def test_threat_32_no_log_holds_a_code_a_token_or_a_verifier(caplog):
 
 
 def test_a_client_without_id_or_secret_is_refused():
-    for client in (("", "secret"), ("id", ""), ("", "")):
-        with pytest.raises(ConfigurationError, match="client id and the client secret"):
-            OAuth2(*client)
+    cases = [("", "secret", "client_id"), ("id", "", "client_secret"), ("", "", "client_id")]
+    for id, secret, option in cases:
+        with pytest.raises(ConfigurationError) as caught:
+            OAuth2(id, secret)
+        assert caught.value.option == option
 
 
 # Parsers

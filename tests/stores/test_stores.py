@@ -52,14 +52,15 @@ def test_a_database_that_is_away_is_one_error_and_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("nothing", "cannot be read"),
-        ("oracle://scott:tiger@db.example", "knows sqlite, postgresql"),
+        ("nothing", "must be a database URL"),
+        ("oracle://scott:tiger@db.example", "sqlite, postgresql"),
         ("sqlite+nosuch://", "not installed"),
     ],
 )
 def test_a_url_that_cannot_work_is_refused_without_its_password(url, reason):
     with pytest.raises(ConfigurationError, match=reason) as caught:
         SQLStore(url)
+    assert caught.value.option == "url"
     assert "tiger" not in str(caught.value)
 
 

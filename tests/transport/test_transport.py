@@ -757,8 +757,9 @@ def test_threat_40_retry_after_of_what_looks_like_a_date(text):
     ids=str,
 )
 def test_a_transport_that_cannot_work_is_refused_at_once(options):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as caught:
         Transport(**options)
+    assert [caught.value.option] == list(options)
 
 
 def test_threat_32_a_header_that_cannot_be_read_is_not_logged(caplog):
