@@ -1,4 +1,4 @@
-"""An account at the provider: the few fields that every site needs."""
+"""The account at a provider that a token is for: the few fields that every site needs."""
 
 from __future__ import annotations
 

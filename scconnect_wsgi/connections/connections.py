@@ -35,6 +35,7 @@ from scconnect_wsgi.errors import (
 )
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.stores import Connection, Store
+from scconnect_wsgi.stores.store import no_such_connection
 from scconnect_wsgi.token import AccessToken
 
 if TYPE_CHECKING:
@@ -205,9 +206,7 @@ class Connections:
         user = _checked_user(user)
         connection = self._store.load(id)
         if not self._belongs_to(connection, user):
-            raise NotConnected(
-                "There is no such connection. Likely causes: it was disconnected, or never made."
-            )
+            raise no_such_connection()
         return connection
 
     def _belongs_to(self, connection: Connection, user: str) -> bool:
