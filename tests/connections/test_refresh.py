@@ -1,6 +1,6 @@
-"""Refreshing once, whoever asks;
+"""A token is refreshed once, whoever asks: the provider accepts each refresh token only once.
 
-the provider's refresh tokens are used up by their first use. Threats 35 and 38.
+Threats 35 and 38.
 """
 
 import io
@@ -13,8 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
-from stores.test_store_contract import in_processes
 from support.helpers import CALLBACK, dance, flow_for, quick_transport
+from support.processes import in_processes
 from support.stores import POSTGRESQL, SQLITE_FILE, connection
 from support.wire import answer, saying, wire
 
@@ -42,13 +42,13 @@ def store(request, tmp_path):
 
 
 class Site:
-    """A site with one stored connection:
-
-    its sessions, what its hook heard, what its provider counted.
-    """
+    """A site with one stored connection: its sessions, its hook's calls, its provider's counts."""
 
     def __init__(self, sandbox, root, store):
-        self.sandbox, self.root, self.store, self.lost = sandbox, root, store, []
+        self.sandbox = sandbox
+        self.root = root
+        self.store = store
+        self.lost = []
         self.flow = self.with_habit()
         store.save(
             connection(
@@ -81,7 +81,7 @@ class Site:
         return self.sandbox.counts["redeemed"]
 
     def outdate(self, **fields):
-        """The stored token is taken to have ended, by the clock."""
+        """Let the stored token be expired, by the clock."""
         stored = self.stored
         return self.store.save(replace(stored, token=replace(stored.token, expires_at=1, **fields)))
 
@@ -277,9 +277,10 @@ def test_a_holder_that_never_ends_is_a_typed_error(site):
 
 
 def test_a_valid_token_serves_while_the_provider_is_down(site):
-    stored, now = site.stored, int(time.time())
-    token = replace(stored.token, expires_at=now + 30)
-    site.store.save(replace(stored, token=token, obtained_at=now - 3600))  # due, not over
+    stored = site.stored
+    now = int(time.time())
+    token = replace(stored.token, expires_at=now + 30)  # it needs a refresh, but has not expired
+    site.store.save(replace(stored, token=token, obtained_at=now - 3600))
     with site.session(site.with_habit("status=503")) as session:
         assert session.me().username == "joe"
     assert site.sandbox.counts["refresh"] == 1
@@ -289,7 +290,7 @@ def test_a_valid_token_serves_while_the_provider_is_down(site):
 
 
 def test_a_refresh_token_is_not_redeemed_twice_by_one_call(site):
-    """Threat 35: the answer is lost on the wire; nothing is sent again by itself."""
+    """Threat 35: the answer is lost on the way, and nothing is sent again automatically."""
     site.outdate()
     with (
         site.session(site.with_habit("refresh-lost")) as session,
@@ -367,7 +368,7 @@ def test_a_provider_that_cannot_be_reached_leaves_no_mark(site):
 
 @contextmanager
 def killed_when(site, flow, condition):
-    """A process that refreshes, killed as soon as a condition holds."""
+    """Fork a process that refreshes, and kill it as soon as a condition holds."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -385,9 +386,8 @@ def killed_when(site, flow, condition):
 @pytest.mark.slow
 def test_a_process_that_is_killed_before_it_redeems_costs_nothing(site):
     site.outdate()
-    with wire(
-        lambda connection: time.sleep(30)
-    ) as server:  # the refresh token goes to somebody who never looks
+    # The refresh token goes to a server that never answers.
+    with wire(lambda connection: time.sleep(30)) as server:
         silent = flow_for(
             "oauth2", site.root, token_url=f"{server.url}/token", transport=quick_transport()
         )
@@ -397,15 +397,14 @@ def test_a_process_that_is_killed_before_it_redeems_costs_nothing(site):
         ):
             begun = time.monotonic()
             assert session.me().username == "joe"
-    assert time.monotonic() - begun < 1 + GRACE + 1  # the lease of the dead
+    assert time.monotonic() - begun < 1 + GRACE + 1  # the killed process's lease
 
 
 @pytest.mark.slow
 def test_a_process_that_is_killed_after_it_redeemed_is_reported(site):
     site.outdate()
-    flow = site.with_habit(
-        "drip=0.01", timeout=2.0
-    )  # the answer takes seconds; the token is used up at once
+    # The answer takes seconds; the refresh token is used up at once.
+    flow = site.with_habit("drip=0.01", timeout=2.0)
     with killed_when(site, flow, lambda: site.redeemed), site.session() as session:
         begun = time.monotonic()
         with pytest.raises(RefreshLost):
@@ -418,7 +417,7 @@ def test_a_process_that_is_killed_after_it_redeemed_is_reported(site):
 
 
 def between(site, change, habit="slow=0.7"):
-    """A refresh, and what happens to the stored connection while the provider thinks."""
+    """Refresh, and change the stored connection while the provider is answering."""
     site.outdate()
     with ThreadPoolExecutor(1) as thread, site.session(site.with_habit(habit)) as session:
         running = thread.submit(session.me)
@@ -430,10 +429,10 @@ def between(site, change, habit="slow=0.7"):
 
 
 def test_a_new_token_is_kept_although_the_lease_was_lost_and_the_row_written(site):
-    assert (
-        between(site, lambda: site.store.save(replace(site.stored, ended="refresh_lost"))).username
-        == "joe"
-    )
+    def write():
+        site.store.save(replace(site.stored, ended="refresh_lost"))
+
+    assert between(site, write).username == "joe"
     assert (site.stored.ended, site.stored.refreshing_since) == ("", None)
     with site.session() as session:
         assert session.me().username == "joe"
@@ -465,10 +464,7 @@ def test_a_connection_that_was_deleted_meanwhile_stays_deleted(site):
 
 
 class Interrupted:
-    """A store that is away for its next saves of a fresh token:
-
-    the database is restarted under load.
-    """
+    """A store whose next saves of a fresh token fail, as if its database was restarting."""
 
     def __init__(self, store, failures):
         self._store, self.failures = store, failures
@@ -554,9 +550,8 @@ def test_no_refresh_token_and_a_401_is_the_end_without_a_question(site):
 def test_52_the_clock_alone_does_not_end_a_token_that_came_meanwhile(site):
     site.outdate()
     with site.session() as session:
-        newer = replace(
-            dance(site.flow), refresh_token=None, expires_at=1
-        )  # by this host's clock, which may be wrong
+        # It has expired by this host's clock, which may be wrong.
+        newer = replace(dance(site.flow), refresh_token=None, expires_at=1)
         site.store.save(replace(site.stored, token=newer))
         assert session.me().username == "joe"
     assert (site.stored.ended, heard(site)) == ("", [])
