@@ -20,9 +20,8 @@ TIMEOUTS: dict[str, dict[str, Any]] = {  # what each driver calls it
     "psycopg": {"connect_timeout": TIMEOUT},
     "pymysql": {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT, "write_timeout": TIMEOUT},
 }
-# A pooler in transaction mode (PgBouncer) gives the same connection to one client after another. A
-# prepared statement would be found there by a client whose statement of that name is another one: a
-# load would run somebody's DELETE.
+# A pooler in transaction mode (PgBouncer) gives one connection to many clients in turn, and their
+# drivers give different statements the same name: a client's load could run another one's DELETE.
 NEVER_PREPARE: dict[str, dict[str, Any]] = {"psycopg": {"prepare_threshold": None}}
 # What a primary that was demoted answers to a write: PostgreSQL's SQLSTATE, and MySQL's numbers.
 READ_ONLY = ("25006", 1290, 1792, 1836)

@@ -437,6 +437,15 @@ def test_a_token_that_ended_is_refreshed_to_sign_out(flow, store, sandbox):
     assert (sandbox.counts["redeemed"], sandbox.counts["sign_out"]) == (1, 1)
 
 
+def test_no_refresh_token_is_used_up_for_a_provider_without_a_sign_out(root, store, sandbox):
+    flow = flow_for("oauth2", root, sign_out_url=None)
+    connections = Connections(flow, store, identify=identify)
+    connection = connections.connect(replace(dance(flow), expires_at=1), user="u")
+    connections.disconnect(connection.id, user="u")
+    assert (sandbox.counts["redeemed"], sandbox.counts["sign_out"]) == (0, 0)
+    assert store.of_user("u") == []
+
+
 @pytest.mark.parametrize("habit", ["down", "status=500", "html403", "revoked"])
 def test_whatever_the_provider_answers_the_connection_is_gone(root, flow, store, habit):
     url = f"{root}/misbehave/{habit}/sign-out"
