@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from scconnect_wsgi.flow import ApiFlow
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 NOBODY = "Nobody is signed in on this site, or their session has ended. Sign in, and connect again."
 

@@ -24,7 +24,7 @@ from scconnect_wsgi.urls import checked_root
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 Result = Mapping[str, Any] | Response | None
 StoreToken = Callable[[AccessToken, Request], Result]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from scconnect_wsgi.encryption import Encryption
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 
 class HandOver(enum.Enum):

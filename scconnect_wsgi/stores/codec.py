@@ -17,7 +17,7 @@ from scconnect_wsgi.token import AccessToken
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 Row = TypeVar("Row")
 
 

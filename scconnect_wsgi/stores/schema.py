@@ -48,16 +48,16 @@ class Hidden(str):
 class Secret(TypeDecorator[str]):
     """A column whose values are hidden in the log."""
 
-    impl = LONG_TEXT
-    cache_ok = True
+    impl: Any = LONG_TEXT
+    cache_ok: bool | None = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
         """Return the value as a string that its repr does not show."""
         return None if value is None else Hidden(value)
 
 
-metadata = MetaData()
-connections = Table(
+metadata: MetaData = MetaData()
+connections: Table = Table(
     "scconnect_connections",
     metadata,
     Column("id", KEY, primary_key=True),
@@ -75,7 +75,7 @@ connections = Table(
     Column("lease_until", BigInteger),  # milliseconds of the database's clock
     **EXACT,
 )
-schema_version = Table(
+schema_version: Table = Table(
     "scconnect_schema", metadata, Column("version", BigInteger, nullable=False), **EXACT
 )
 

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from http.cookies import SimpleCookie
+from typing import Any
 
 import pytest
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
@@ -408,7 +409,9 @@ class FlowOfSomebodyElse:
     """A third protocol, with the five names that are asked of one."""
 
     name, audience = "OAuth 3", "oauth3 somewhere"
-    begin = flow_id = finish = None
+    begin: Any = None
+    flow_id: Any = None
+    finish: Any = None
 
 
 def test_threat_19_a_flow_of_somebody_else_need_not_tell_its_secrets():

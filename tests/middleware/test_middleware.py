@@ -10,6 +10,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -509,7 +510,7 @@ def test_a_base_url_callable_that_gives_no_address_refuses_the_start(flow, brows
 
 # The constructor
 
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "store_token": [None, "save", {"a": 1}],
     "base_url": [
         *(
@@ -570,7 +571,7 @@ WRONG = {
     ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
 )
 def test_a_value_that_cannot_work_is_refused_when_the_site_starts(name, value):
-    options = {
+    options: dict[str, Any] = {
         "app": page_of_the_site,
         "flow": OAuth2("id", "secret of the client"),
         "secret_key": KEY,
@@ -725,13 +726,14 @@ def test_several_instances_in_one_process(provider, browser):
     inner = SCConnect(
         page_of_the_site, flow_for("oauth1", provider), secret_key=KEY, store_token=first
     )
-    paths = {
-        "request_token_path": "/two/begin",
-        "access_token_path": "/two/back/callback",
-        "assets_path": "/two/files",
-    }
     outer = SCConnect(
-        inner, flow_for("oauth2", provider), secret_key=KEY, store_token=second, **paths
+        inner,
+        flow_for("oauth2", provider),
+        secret_key=KEY,
+        store_token=second,
+        request_token_path="/two/begin",
+        access_token_path="/two/back/callback",
+        assets_path="/two/files",
     )
     with serve(outer) as server:
         one = Site(server.url, first)
@@ -925,7 +927,8 @@ def test_a_foreign_path_reaches_the_application_untouched(flow, path):
         "HTTP_COOKIE": "\xff",
         "QUERY_STRING": "\xff&&",
     }
-    before, body, start_response = dict(environ), iter([b""]), object()
+    before, body = dict(environ), iter([b""])
+    start_response: Any = object()
     wrapped = SCConnect(app, flow, secret_key=KEY, store_token=Store())
     if path == "/anything":
         with pytest.raises(OSError, match="own") as passed:

@@ -5,6 +5,7 @@ lines 1 to 6 and 33 of the list of threats.
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -259,7 +260,7 @@ def test_threat_06_without_base_url_only_a_loopback_host_is_believed(provider, p
 
 def ask(provider, protocol, base_url=None, **environ):
     """One request for the start with an environ that no client could cause."""
-    app = validator(
+    app: Any = validator(
         SCConnect(
             page_of_the_site,
             flow_for(protocol, provider.url),

@@ -9,6 +9,7 @@ import gzip
 import re
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -105,7 +106,7 @@ def fetch(browser, site, name, method="GET", **headers):
 def raw(path, method="GET", **environ):
     """A request that no client would send."""
     flow = flow_for("oauth2", "http://127.0.0.1:9")
-    app = validator(SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=Store()))
+    app: Any = validator(SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=Store()))
     environ |= {"PATH_INFO": path, "SCRIPT_NAME": "", "REQUEST_METHOD": method, "QUERY_STRING": ""}
     setup_testing_defaults(environ)
     seen = []

@@ -108,7 +108,7 @@ class Pair:
         self._forwarder.target = new.port
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def pair(request):
     kind = request.param
     old = databases.another(kind.server)
