@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scconnect_wsgi.token import AccessToken
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
+    from scconnect_wsgi.transport.client import Transport
 
 Answer = Mapping[str, str]  # the query the provider sent the user back with, every name once
 Pending = Mapping[str, str]  # what must survive the trip, JSON-ready; the protocol's business alone
@@ -51,3 +55,21 @@ class Flow(Protocol):
 
     def finish(self, callback_url: str, answer: Answer, pending: Pending) -> AccessToken:
         """Exchange the answer for a token. Asks the provider at most once; raises ConnectError."""
+
+
+class ApiFlow(Flow, Protocol):
+    """What the connections ask of a protocol once there is a token."""
+
+    @property
+    def provider(self) -> OAuth1Provider | OAuth2Provider:
+        """The addresses of the provider."""
+
+    @property
+    def transport(self) -> Transport:
+        """How the provider is reached."""
+
+    def authorization(self, token: AccessToken, method: str, url: str, form: str = "") -> str:
+        """Return the Authorization header of one API call."""
+
+    def refresh(self, token: AccessToken, callback_url: str = "") -> AccessToken:
+        """Redeem a refresh token. Raises InvalidGrant, or another ConnectError."""

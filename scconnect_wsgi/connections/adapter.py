@@ -20,10 +20,16 @@ import certifi
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from scconnect_wsgi.connections.refresh import due, end, ending, loaded, over, refresh
+from scconnect_wsgi.connections.refresh import (
+    Refresher,
+    error_that_ended,
+    is_expired,
+    load_live,
+    mark_ended,
+    needs_refresh,
+)
 from scconnect_wsgi.errors import ConfigurationError, ConnectError, ConnectionRevoked, NotConnected
-from scconnect_wsgi.protocols.oauth1 import OAuth1
-from scconnect_wsgi.protocols.oauth2 import OAuth2
+from scconnect_wsgi.flow import ApiFlow
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport import strict
 from scconnect_wsgi.transport.client import Call, Transport, as_sent, retry_seconds
@@ -100,7 +106,7 @@ class Calls(BaseAdapter):
     """
 
     def __init__(
-        self, connection: Connection, store: Store, flow: OAuth1 | OAuth2, on_lost: OnLost
+        self, connection: Connection, store: Store, flow: ApiFlow, on_lost: OnLost
     ) -> None:
         super().__init__()
         self.connection: Connection = connection
@@ -110,6 +116,7 @@ class Calls(BaseAdapter):
         self._store = store
         self._flow = flow
         self._on_lost = on_lost
+        self._refresher = Refresher(store, flow)
 
     def send(
         self,
@@ -162,7 +169,7 @@ class Calls(BaseAdapter):
 
         It may have ended as well.
         """
-        before, self.connection = self.connection, loaded(self._store, self.connection.id)
+        before, self.connection = self.connection, load_live(self._store, self.connection.id)
         return before.token != self.connection.token
 
     def _renew(self, request: requests.PreparedRequest) -> bool:
@@ -182,7 +189,7 @@ class Calls(BaseAdapter):
         )  # another host may have obtained it
         if verdict is Verdict.ACCEPTED or (verdict is Verdict.UNKNOWN and fresh):
             return False
-        self._settle(refresh(self._store, self._flow, self.connection))
+        self._settle(self._refresher.refresh(self.connection))
         return True
 
     def _end_if_refused(self, verdict: Verdict) -> None:
@@ -190,7 +197,7 @@ class Calls(BaseAdapter):
         refresh.
         """
         if verdict is Verdict.REFUSED:
-            self._settle(end(self._store, self.connection, ConnectionRevoked.code))
+            self._settle(mark_ended(self._store, self.connection, ConnectionRevoked.code))
 
     def _verdict_after_401_of(self, request: requests.PreparedRequest) -> Verdict:
         """What ``/me`` says about the token, with which this request was just answered with a 401."""
@@ -234,21 +241,21 @@ class Calls(BaseAdapter):
 
         as long as it has not ended, a refresh that fails changes nothing.
         """
-        if not due(self.connection) or self.connection.token.refresh_token is None:
+        if not needs_refresh(self.connection) or self.connection.token.refresh_token is None:
             return
         try:
-            self._settle(refresh(self._store, self._flow, self.connection))
+            self._settle(self._refresher.refresh(self.connection))
         except NotConnected:
             raise
         except ConnectError:
-            if over(self.connection):
+            if is_expired(self.connection):
                 raise
 
     def _settle(self, connection: Connection) -> None:
         """Go on with a connection; where it has just ended, tell so once and raise why."""
         self.connection = connection
         if connection.ended:
-            error = ending(connection)
+            error = error_that_ended(connection)
             self._on_lost(connection, error)
             raise error
 

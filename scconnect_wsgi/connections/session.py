@@ -16,10 +16,10 @@ import requests
 from requests.cookies import RequestsCookieJar
 
 from scconnect_wsgi.account import Account
+from scconnect_wsgi.connections.accounts import account_from
 from scconnect_wsgi.connections.adapter import Calls, OnLost, below
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable, RateLimited
-from scconnect_wsgi.protocols.oauth1 import OAuth1
-from scconnect_wsgi.protocols.oauth2 import OAuth2
+from scconnect_wsgi.flow import ApiFlow
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport.client import retry_seconds
 
@@ -45,7 +45,7 @@ class ApiSession(requests.Session):
         self,
         connection: Connection,
         store: Store,
-        flow: OAuth1 | OAuth2,
+        flow: ApiFlow,
         on_lost: OnLost = lambda *_: None,
     ) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class ApiSession(requests.Session):
 
     def me(self) -> Account:
         """Whose account it is. Raises ConnectError."""
-        return Account.of(self._json("/me"), self._root)
+        return account_from(self._json("/me"), self._root)
 
     def collection(self, url: str, **params: Any) -> Iterator[Any]:
         """Every item of a collection, page after page as they are needed. Raises ConnectError.
