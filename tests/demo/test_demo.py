@@ -354,7 +354,7 @@ def test_a_taken_port_is_one_sentence(command):
         port = taken.getsockname()[1]
         done = run(command, "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"Port {port} is taken. Choose another one with --port" in done.stderr
+    assert f"Port {port} is taken. Choose another with --port" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -408,7 +408,7 @@ def test_the_protocol_of_2009_is_told_that_soundcloud_is_not_for_it():
         ("SCCONNECT_CLIENT_SECRET", "geh\xe9im", "printable ASCII"),
         ("SCCONNECT_SECRET_KEY", "", "not set"),
         ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "at least 32"),
-        ("SCCONNECT_SECRET_KEY", "ab" * 20, "guessed"),
+        ("SCCONNECT_SECRET_KEY", "ab" * 20, "hard to guess"),
         ("SCCONNECT_BASE_URL", "", "not set"),
         ("SCCONNECT_BASE_URL", "http://app.example", "https://"),
         ("SCCONNECT_BASE_URL", "app.example", "full URL"),
