@@ -25,7 +25,7 @@ from scconnect_wsgi.protocols.oauth1 import OAuth1
 from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.user import Browser, decide
+from scconnect_wsgi.sandbox.browser import Browser, decide
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -155,7 +155,7 @@ class SoundCloud:
         """``user`` allows the connection, and then SoundCloud is ``how``: ``provider_unavailable``
         where it is down.
 
-        ``how`` is a word of scconnect_wsgi.sandbox.misbehave, such as ``429`` or ``garbage``.
+        ``how`` is a word of scconnect_wsgi.sandbox.faults, such as ``429`` or ``garbage``.
         """
         return self._flow(app, user, "allow", Visit(**visit), how=how)
 
@@ -163,7 +163,7 @@ class SoundCloud:
     def misbehaving(self, *how: str) -> Iterator[None]:
         """Within, SoundCloud has these bad days:
 
-        words of scconnect_wsgi.sandbox.misbehave, such as ``slow=2``.
+        words of scconnect_wsgi.sandbox.faults, such as ``slow=2``.
         """
         self.sandbox.misbehave(*how)
         try:
