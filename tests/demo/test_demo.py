@@ -314,7 +314,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     )
     done = run("demo", "--port", "0", folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "is no database, or in use; move it away" in done.stderr
+    assert "is not a database, or is in use; move it away" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "demo.sqlite3").read_text().startswith("a letter")
 
