@@ -1,4 +1,4 @@
-"""The pytest plugin of scconnect-wsgi: one fixture, which costs nothing in a test that does not use it.
+"""The pytest plugin of scconnect-wsgi: one fixture, which costs nothing unless a test uses it.
 
 It is a module beside the package because pytest imports plugins when it starts: a module inside
 the package would import the whole package.

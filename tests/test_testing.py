@@ -60,8 +60,8 @@ def test_the_tests_of_the_documentation_pass(tmp_path):
 def test_where_nobody_asks_for_it_nothing_of_the_package_is_imported(tmp_path):
     (tmp_path / "test_it.py").write_text(
         "import sys\n\n\ndef test_it():\n"
-        "    loaded = {'scconnect_wsgi', 'scconnect_wsgi_pytest', 'requests', 'oauthlib', 'webob'} & set(sys.modules)\n"
-        "    assert loaded == {'scconnect_wsgi_pytest'}\n"
+        "    ours = {'scconnect_wsgi', 'scconnect_wsgi_pytest', 'requests', 'oauthlib', 'webob'}\n"
+        "    assert ours & set(sys.modules) == {'scconnect_wsgi_pytest'}\n"
     )
     done = run_pytest(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -834,10 +834,9 @@ def test_slow(misbehaving):
 
 def test_drip(misbehaving):
     root = urlsplit(misbehaving("drip=0.002"))
+    lines = [f"GET {root.path}/me HTTP/1.1", f"Host: {root.netloc}", "Connection: close", "", ""]
     with socket.create_connection((root.hostname, root.port), timeout=10) as connection:
-        connection.sendall(
-            f"GET {root.path}/me HTTP/1.1\r\nHost: {root.netloc}\r\nConnection: close\r\n\r\n".encode()
-        )
+        connection.sendall("\r\n".join(lines).encode())
         pieces = list(iter(lambda: connection.recv(65536), b""))
     assert b"".join(pieces).startswith(b"HTTP/1.1 401")
     assert len(pieces) > 50
