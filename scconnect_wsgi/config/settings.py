@@ -25,14 +25,14 @@ def _empty_targets() -> dict[str, dict[str, Any]]:
 class Settings:
     """The values of the options, sorted by the object that is to be built with them.
 
-    ``targets`` has the arguments of each object. ``spelling`` returns how the user writes an
-    option: SCCONNECT_BASE_URL for base_url. ``names`` is how the user wrote the option that set an
-    argument.
+    ``targets`` has the arguments of each object, secrets included. ``spelling`` returns how the
+    user writes an option: SCCONNECT_BASE_URL for base_url. ``names`` has, for each argument, how
+    the user wrote the option that set it.
     """
 
     protocol: str
     spelling: Callable[[str], str]
-    targets: dict[str, dict[str, Any]] = field(default_factory=_empty_targets)
+    targets: dict[str, dict[str, Any]] = field(default_factory=_empty_targets, repr=False)
     names: dict[str, str] = field(default_factory=dict)
 
     def name_of(self, argument: str) -> str:
@@ -79,7 +79,7 @@ def parse(
             if problem is not None:
                 problems.append(problem)
     problems += _missing(settings, required)
-    problems += _known_keys(settings)
+    problems += _check_keys(settings)
     return settings, problems
 
 
@@ -131,7 +131,7 @@ def _missing(settings: Settings, required: Iterable[str]) -> Iterator[Configurat
             yield ConfigurationError(settings.spelling(key), f"is not set: {hint}")
 
 
-def _known_keys(settings: Settings) -> Iterator[ConfigurationError]:
+def _check_keys(settings: Settings) -> Iterator[ConfigurationError]:
     # SCConnect checks this too, but only once everything else is right.
     keys = settings.targets["site"].get("secret_key", [])
     credentials = settings.targets["client"].values()

@@ -31,6 +31,7 @@ from scconnect_wsgi import (
 )
 from scconnect_wsgi.config import filter_app_factory, from_env
 from scconnect_wsgi.config.options import OPTIONS
+from scconnect_wsgi.config.settings import parse
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.sandbox import Sandbox, serve
 
@@ -654,6 +655,14 @@ def test_the_help_of_from_env_does_not_show_the_environment(monkeypatch):
     with pytest.raises(ConfigurationError) as caught:
         from_env(page_of_the_site)  # it is read all the same
     assert "SCCONNECT_CLIENT_SECRET" not in caught.value.message
+
+
+def test_32_the_repr_of_settings_shows_no_secret():
+    settings, problems = parse(GOOD["oauth2"])
+    assert problems == []
+    assert settings.targets["client"]["secret"] == CLIENT[1]
+    assert CLIENT[1] not in repr(settings)
+    assert SECRET_KEY not in repr(settings)
 
 
 # The examples and the README
