@@ -103,8 +103,9 @@ class Calls(BaseAdapter):
         self, connection: Connection, store: Store, flow: OAuth1 | OAuth2, on_lost: OnLost
     ) -> None:
         super().__init__()
-        self.connection = connection
-        self.patience = 10.0  # seconds that one call waits in all because the API said Retry-After
+        self.connection: Connection = connection
+        # Seconds that one call waits in all because the API said Retry-After.
+        self.patience: float = 10.0
         self.resend = False  # whether a request that is not safe may be sent again as well
         self._store = store
         self._flow = flow

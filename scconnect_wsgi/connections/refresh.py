@@ -33,7 +33,7 @@ from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.token import AccessToken
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 MARGIN = 60  # seconds before its end that a token is refreshed; at most a tenth of its life
 GRACE = (

@@ -53,11 +53,13 @@ class ApiSession(requests.Session):
         self._timeout = flow.transport.timeout
         self._root = connection.api_url.rstrip("/")
         self.trust_env = False
-        self.verify = flow.transport.authorities
-        self.proxies = (
+        self.verify: bool | str | None = flow.transport.authorities
+        self.proxies: Any = (
             dict.fromkeys(("http", "https"), flow.transport.proxy) if flow.transport.proxy else {}
         )
-        self.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+        self.cookies: RequestsCookieJar = RequestsCookieJar(
+            policy=DefaultCookiePolicy(allowed_domains=[])
+        )
         self.mount("https://", self._calls)
         self.mount("http://", self._calls)
 

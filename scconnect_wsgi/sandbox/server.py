@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIServer
 
-from scconnect_wsgi.sandbox.http_handler import RequestHandler
+from scconnect_wsgi.sandbox._http import RequestHandler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -27,6 +27,8 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False  # connections are closed by stop(), not waited for
     request_queue_size = 128
+    server_name: str
+    server_port: int
 
     def __init__(self, app: WSGIApplication, host: str, port: int) -> None:
         self.app = app
@@ -34,17 +36,14 @@ class Server(ThreadingMixIn, WSGIServer):
         self._lock = threading.Lock()
         super().__init__((host, port), RequestHandler)
         self.port: int = self.server_address[1]
-        self.url = f"http://{host}:{self.port}"
+        self.url: str = f"http://{host}:{self.port}"
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
 
     def server_bind(self) -> None:
         """Bind the socket, without the look-up of a host name that wsgiref does."""
-        if self.allow_reuse_address:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        _bind(self)
         self.server_name = str(self.server_address[0])
         self.server_port = self.server_address[1]
         self.setup_environ()
@@ -92,6 +91,14 @@ class Server(ThreadingMixIn, WSGIServer):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _bind(server: WSGIServer) -> None:
+    """Bind the socket of a server, and note the port that it got."""
+    if server.allow_reuse_address:
+        server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.socket.bind(server.server_address)
+    server.server_address = server.socket.getsockname()
 
 
 def serve(app: WSGIApplication, port: int = 0, host: str = "127.0.0.1") -> Server:

@@ -53,9 +53,9 @@ class State:
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.clock = clock
-        self.lock = threading.RLock()
-        self.counts = Counts()
+        self.clock: Callable[[], float] = clock
+        self.lock: threading.RLock = threading.RLock()
+        self.counts: Counts = Counts()
         self.users: dict[str, User] = {user.username: user for user in STARTING_USERS}
         self.sessions: dict[str, Session] = {}
         self.request_tokens: dict[str, RequestToken] = {}

@@ -50,9 +50,9 @@ class StrictResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.more_came = False
+        self.more_came: bool = False
         self._tap = _Tap(self.fp.detach())
-        self.fp = io.BufferedReader(self._tap, TLS_RECORD)
+        self.fp: io.BufferedReader = io.BufferedReader(self._tap, TLS_RECORD)
 
     def begin(self) -> None:
         """Read the header.
@@ -95,7 +95,7 @@ class StrictResponse(http.client.HTTPResponse):
 class StrictConnection(HTTPConnection):
     """A connection that reads its answers strictly."""
 
-    response_class = StrictResponse
+    response_class: Any = StrictResponse
     _last: Any = None  # the StrictResponse to the last request
 
     def getresponse(self) -> Any:

@@ -14,7 +14,7 @@ from scconnect_wsgi.sandbox.network_faults import DRIP_KEY, LONGEST_WAIT
 if TYPE_CHECKING:
     from scconnect_wsgi.sandbox.server import Server
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 IDLE = 30  # seconds a connection may stay silent
 DRAIN = 65_536  # bytes of an unread body that are read to keep a connection
@@ -26,7 +26,7 @@ class RequestBody(io.RawIOBase):
 
     def __init__(self, stream: Any, length: int) -> None:
         self._stream = stream
-        self.left = length
+        self.left: int = length
 
     def readable(self) -> bool:
         """Return True, as io asks of a stream that can be read."""
