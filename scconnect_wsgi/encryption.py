@@ -63,7 +63,9 @@ class Sealer:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
             raise ConfigurationError(
-                "keys", "need the package cryptography: pip install 'scconnect-wsgi[encryption]'"
+                "keys",
+                "cannot be used without the package cryptography: "
+                "pip install 'scconnect-wsgi[encryption]'",
             ) from None
         self._purpose = purpose
         self._ciphers = {}

@@ -347,13 +347,10 @@ def test_threat_32_the_repr_of_a_token_shows_no_secret():
     token = AccessToken(
         "tok-1", "sec-2", "ref-3", 5, "read", {"id_token": "ext-4", "user": "ext-5"}
     )
-    assert (
-        repr(token)
-        == str(token)
-        == (
-            "AccessToken(token=***, token_secret=***, refresh_token=***, expires_at=5, scope='read', "
-            "extra=['id_token', 'user'])"
-        )
+    assert str(token) == repr(token)
+    assert repr(token) == (
+        "AccessToken(token=***, token_secret=***, refresh_token=***, expires_at=5, "
+        "scope='read', extra=['id_token', 'user'])"
     )
     assert (
         repr(AccessToken("tok-1"))

@@ -60,8 +60,8 @@ def test_the_tests_of_the_documentation_pass(tmp_path):
 def test_where_nobody_asks_for_it_nothing_of_the_package_is_imported(tmp_path):
     (tmp_path / "test_it.py").write_text(
         "import sys\n\n\ndef test_it():\n"
-        "    loaded = {'scconnect_wsgi', 'scconnect_wsgi_pytest', 'requests', 'oauthlib', 'webob'} & set(sys.modules)\n"
-        "    assert loaded == {'scconnect_wsgi_pytest'}\n"
+        "    ours = {'scconnect_wsgi', 'scconnect_wsgi_pytest', 'requests', 'oauthlib', 'webob'}\n"
+        "    assert ours & set(sys.modules) == {'scconnect_wsgi_pytest'}\n"
     )
     done = run_pytest(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -141,7 +141,7 @@ def test_each_failure_is_one_call(soundcloud, flow):
     assert soundcloud.fail(app).fields["error"] == "provider_unavailable"
     assert soundcloud.fail(app, how="429=7").fields["retry_after"] == "7"
     assert soundcloud.fail(app, how="garbage").fields["error"] == "provider_error"
-    assert soundcloud.connect(app).fields == {"a": "b"}, "a bad day is over when it is over"
+    assert soundcloud.connect(app).fields == {"a": "b"}, "a fault ends with its block"
 
 
 def test_revoked_and_misbehaving(soundcloud):
@@ -183,6 +183,6 @@ def test_what_is_wrong_with_a_site_is_said(soundcloud, flow):
         pytest.raises(AssertionError, match=r"build it with soundcloud\.oauth2"),
     ):
         other.connect(site(soundcloud.oauth2()))
-    with pytest.raises(ValueError, match="No misbehaviour"):
+    with pytest.raises(ValueError, match="No fault"):
         soundcloud.fail(site(flow), how="rain")
     assert soundcloud.connect(site(flow)).fields == {"a": "b"}
