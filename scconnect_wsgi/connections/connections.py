@@ -37,6 +37,7 @@ from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.stores.store import no_such_connection
 from scconnect_wsgi.token import AccessToken
+from scconnect_wsgi.users import user_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -52,8 +53,8 @@ NOBODY = "Nobody is signed in on this site, or their session has ended. Sign in,
 class Connections:
     """The connections that one flow makes, in one store.
 
-    ``identify(request)`` returns the name of the site's user who is signed in; None or an empty
-    string means nobody. ``on_lost(connection, error)`` is called once, in one of the processes,
+    ``identify(request)`` returns the name of the site's user who is signed in; None, an empty
+    string and "None" mean nobody. ``on_lost(connection, error)`` is called once, in one of the processes,
     when a connection ends that only its user can mend: ``error`` is a ConnectionRevoked or a
     RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
     """
@@ -173,7 +174,9 @@ class Connections:
                 self._sign_out(connection)
         except ConnectError as error:
             log.warning(
-                "A connection is forgotten here, but the provider was not told: %s", error.message
+                "Connection %s is deleted here, but the provider was not told: %s",
+                connection.id,
+                error.message,
             )
         finally:
             self._store.delete(id)
@@ -189,9 +192,10 @@ class Connections:
 
     def _user(self, request: Request) -> str | None:
         user: object = self._identify(request)
-        if user is None or isinstance(user, str):
-            return user or None
-        raise ConfigurationError("identify", "must return a string or None: str(user.id), for one.")
+        try:
+            return user_name(user)
+        except TypeError as error:
+            raise ConfigurationError("identify", f"returned a wrong type: it {error}") from None
 
     def _user_of(self, account: Account) -> str:
         user = user_at(account, self._api_url)
@@ -224,7 +228,7 @@ class Connections:
         sign_out(self._flow, connection.token)
 
     def _report_lost(self, connection: Connection, error: NotConnected) -> None:
-        log.warning("%s: %s", error.code, error.message)
+        log.warning("Connection %s, %s: %s", connection.id, error.code, error.message)
         if self._on_lost is None:
             return
         try:
@@ -237,7 +241,10 @@ class Connections:
 
 
 def _checked_user(user: object) -> str:
-    """Return a user as given. Raises TypeError if it is not a string, which would find nothing."""
-    if not isinstance(user, str):
-        raise TypeError(f"user must be a string, not {type(user).__name__}: str(user.id), for one.")
-    return user
+    """Return a user as given, or an empty string for nobody. Raises TypeError for a non-string."""
+    if user is None:
+        raise TypeError("user must be a string, not None.")
+    try:
+        return user_name(user) or ""
+    except TypeError as error:
+        raise TypeError(f"user {error}") from None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from webob import Request, Response
 
-from scconnect_wsgi.errors import ConnectError, NotConnected
+from scconnect_wsgi.errors import ConfigurationError, ConnectError, NotConnected
 from scconnect_wsgi.query import read_form
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.stores import Connection
@@ -74,6 +74,9 @@ class Endpoint:
             return _json(403, error="Only a page of this site may do that.")
         try:
             user = self._identify(request)
+        except ConfigurationError as error:
+            log.error("%s", error.message)
+            return _json(500, error=error.message)
         except Exception:
             log.error("The identify callable of this site raised:\n%s", safe_traceback(""))
             return _json(500, error="The identify callable of this site raised: see its log.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -15,8 +16,11 @@ from collections.abc import Mapping
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.provider import SOUNDCLOUD
 from scconnect_wsgi.urls import origin
+from scconnect_wsgi.users import user_name
 
 ID_BYTES = 24  # of a digest or of random bytes; 32 characters in an id
+# Numbers today. Whatever SoundCloud may send one day, 0 and "None" are nobody.
+SOUNDCLOUD_URN = re.compile(r"soundcloud:users:(?!0+$|None$|null$)[A-Za-z0-9_-]+")
 
 
 def account_key(me: Mapping[str, object], api_url: str) -> str:
@@ -27,13 +31,13 @@ def account_key(me: Mapping[str, object], api_url: str) -> str:
     number (some APIs call an unknown user number 0) or a text.
     """
     urn = _text_key(me.get("urn"))
-    if urn:
-        return urn
     id = me.get("id")
     number = _number_key(id)
     if is_soundcloud(api_url):
+        if SOUNDCLOUD_URN.fullmatch(urn):
+            return urn
         return f"soundcloud:users:{number}" if number else ""
-    return number or _text_key(id)
+    return urn or number or _text_key(id)
 
 
 def user_at(account: Account, api_url: str) -> str:
@@ -74,6 +78,7 @@ def _number_key(id: object) -> str:
 
 
 def _text_key(value: object) -> str:
-    if isinstance(value, str) and value.strip():
+    """Return a text that names somebody; blank texts and "None" do not."""
+    if isinstance(value, str) and user_name(value):
         return value
     return ""

@@ -20,6 +20,7 @@ from scconnect_wsgi.middleware.results import Result, checked_result
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.urls import checked_root
+from scconnect_wsgi.users import user_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -85,17 +86,16 @@ class SiteHooks:
     def user(self, request: Request) -> str | None:
         """Return the name of the user who is signed in, as ``identify`` gives it.
 
-        None means nobody, and so does an empty string. Raises StartRefused if ``identify`` raises,
-        or returns something else.
+        None means nobody, and so do an empty string and "None". Raises StartRefused if ``identify``
+        raises, or returns something that is not a string.
         """
         if self._identify is None:
             return None
         user = self._ask(self._identify, request, "identify")
-        if user is not None and not isinstance(user, str):
-            raise StartRefused(
-                "The identify callable must return a string or None: str(user.id), for example."
-            )
-        return user or None
+        try:
+            return user_name(user)
+        except TypeError as error:
+            raise StartRefused(f"What the identify callable returns {error}") from None
 
     def store(self, store_token: StoreToken, token: AccessToken, request: Request) -> Result:
         """Call ``store_token``; if it raises, once more: a pooled connection may have died.

@@ -45,11 +45,31 @@ def test_48_another_providers_account_has_no_key_of_soundcloud(fields, urn):
     assert account_from(fields, "https://api.soundcloud.com.example") == Account(urn)
 
 
-@pytest.mark.parametrize("urn", ["", " ", None, 7])
-@pytest.mark.parametrize("id", ["", "\t", None, True, 0, -8, 8.0, [8]])
+@pytest.mark.parametrize("urn", ["", " ", "None", None, 7])
+@pytest.mark.parametrize("id", ["", "\t", "None", None, True, 0, -8, 8.0, [8]])
 def test_48_an_answer_without_a_usable_key_gives_none(urn, id):
     fields = {"urn": urn, "id": id}
     assert account_from(fields, "https://api.soundcloud.com.example") == Account()
+
+
+NO_URNS_OF_SOUNDCLOUD = [
+    "None",
+    "5",
+    "joe",
+    "soundcloud:users:",
+    "soundcloud:users:None",
+    "soundcloud:users:0",
+    "soundcloud:users:5 ",
+    "soundcloud:tracks:5",
+    "https://api.other.example#5",
+]
+
+
+@pytest.mark.parametrize("urn", NO_URNS_OF_SOUNDCLOUD)
+def test_48_soundcloud_knows_a_user_by_a_urn_of_its_own_or_by_a_number(urn):
+    assert account_from({"urn": urn}, "https://api.soundcloud.com") == Account()
+    numbered = account_from({"urn": urn, "id": 7}, "https://api.soundcloud.com")
+    assert numbered.urn == "soundcloud:users:7"
 
 
 @pytest.mark.parametrize(

@@ -134,19 +134,30 @@ def test_nobody_who_is_not_signed_in_connects(connections, flow):
 
 def test_an_identify_that_gives_a_number_is_told(flow, store):
     connections = Connections(flow, store, identify=lambda request: 7)  # type: ignore[arg-type,return-value]
-    with pytest.raises(ConfigurationError, match="string or None") as caught:
+    with pytest.raises(ConfigurationError, match="must be a string, not int") as caught:
         connections.store_token(AccessToken("t"), None)
     assert caught.value.option == "identify"
 
 
-def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store):
-    connections = Connections(flow, store, identify=lambda request: "")
+NAMES_OF_NOBODY = [
+    "",
+    " ",
+    "\t",
+    "\u2003",
+    "None",
+    " None ",
+]  # str(None) is what str(user.id) may be
+
+
+@pytest.mark.parametrize("name", NAMES_OF_NOBODY, ids=repr)
+def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store, name):
+    connections = Connections(flow, store, identify=lambda request: name)
     with running(connections, flow) as site, Browser() as browser:
         assert landed(browser.connect(site))["error"] == "wrong_user"
-        assert store.of_user("") == []
+        assert store.of_user(name) == []
         store.save(
             Connection(
-                "an id", "", flow.provider.api_url, AccessToken("t"), 1, Account(urn="urn:1")
+                "an id", name, flow.provider.api_url, AccessToken("t"), 1, Account(urn="urn:1")
             )
         )
         answer = browser.get(f"{site.url}/sc-connect/connections.json", **HERE)
@@ -155,18 +166,19 @@ def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store):
             f"{site.url}/sc-connect/disconnect", {"oauth_token_id": "an id"}, **HERE
         )
         assert answer.status_code == 401
-    assert connections.of_user("") == []
+    assert connections.of_user(name) == []
     with pytest.raises(NotConnected):
-        connections.session("an id", user="")
+        connections.session("an id", user=name)
     with pytest.raises(NotConnected):
-        connections.disconnect("an id", user="")
-    assert len(store.of_user("")) == 1
+        connections.disconnect("an id", user=name)
+    assert len(store.of_user(name)) == 1
 
 
-def test_threat_48_nothing_is_kept_for_a_user_without_a_name(connections, sandbox, store):
+@pytest.mark.parametrize("name", NAMES_OF_NOBODY, ids=repr)
+def test_threat_48_nothing_is_kept_for_a_user_without_a_name(connections, sandbox, store, name):
     with nobody_asked(sandbox), pytest.raises(WrongUser, match="Nobody is signed in"):
-        connections.connect(AccessToken("t"), user="")
-    assert store.of_user("") == []
+        connections.connect(AccessToken("t"), user=name)
+    assert store.of_user(name) == []
 
 
 ASKED = {
@@ -190,7 +202,7 @@ NO_STRINGS = [7, 0, b"u", uuid.UUID(int=7)]
     ids=repr,
 )
 def test_threat_48_a_user_that_is_no_string_is_told(connections, sandbox, ask, user):
-    words = rf"string, not {type(user).__name__}: str\(user.id\)"
+    words = f"user must be a string, not {type(user).__name__}"
     with nobody_asked(sandbox), pytest.raises(TypeError, match=words):
         ASKED[ask](connections, user)
 
@@ -203,7 +215,9 @@ def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_wh
     with serve(connections.serving(page_of_the_site)) as server, Browser() as browser:
         answer = browser.get(f"{server.url}/sc-connect/connections.json", **HERE)
         assert (answer.status_code, set(answer.json())) == (500, {"error"})
-    assert "must return a string or None: str(user.id)" in caplog.text
+    problem = f"must be a string, not {type(user).__name__}: str(user.id) if"
+    assert problem in caplog.text
+    assert problem in answer.json()["error"]
 
 
 def test_a_provider_without_an_api_is_refused(store):

@@ -401,7 +401,7 @@ def test_14_only_the_user_who_began_a_flow_may_finish_it(flow, browser, exchange
     users = ["joe"]
     with running_site(flow, identify=lambda request: users[-1]) as site:
         assert landed(browser.connect(site))["username"] == "joe"
-        for other in ("ann", None, ""):
+        for other in ("ann", None, "", "None"):
             users.append("joe")
             address = browser.decide(browser.click(site))
             users.append(other)
@@ -409,8 +409,8 @@ def test_14_only_the_user_who_began_a_flow_may_finish_it(flow, browser, exchange
     assert (len(site.store.tokens), exchanges()) == (1, 1)
 
 
-@pytest.mark.parametrize("before", ["", None], ids=repr)
-@pytest.mark.parametrize("after", ["", None], ids=repr)
+@pytest.mark.parametrize("before", ["", None, "None", " "], ids=repr)
+@pytest.mark.parametrize("after", ["", None, "None", " "], ids=repr)
 def test_48_a_user_without_a_name_is_nobody(flow, browser, before, after):
     users = [before]
     with running_site(flow, identify=lambda request: users[-1]) as site:
