@@ -243,7 +243,7 @@ class Connections:
 def _checked_user(user: object) -> str:
     """Return a user as given, or an empty string for nobody. Raises TypeError for a non-string."""
     if user is None:
-        raise TypeError("user must be a string, not None.")
+        raise TypeError("user must be a string, not NoneType.")
     try:
         return user_name(user) or ""
     except TypeError as error:
