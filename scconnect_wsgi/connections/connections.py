@@ -41,7 +41,7 @@ from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Call
+from scconnect_wsgi.transport.client import HTTPRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -256,12 +256,12 @@ class Connections:
                 f"The provider refused to end the session of the token (status {answer.status})."
             )
 
-    def _call(self, method: str, url: str, token: AccessToken, body: str = "") -> Call:
+    def _call(self, method: str, url: str, token: AccessToken, body: str = "") -> HTTPRequest:
         headers = {
             **self._flow.provider.headers,
             "Authorization": self._flow.authorization(token, method, url),
         }
-        return Call(
+        return HTTPRequest(
             method, url, {**headers, **({"Content-Type": "application/json"} if body else {})}, body
         )
 

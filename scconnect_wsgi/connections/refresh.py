@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from scconnect_wsgi.errors import (
     ConnectError,
@@ -28,10 +29,11 @@ from scconnect_wsgi.errors import (
     RefreshLost,
     StoreUnavailable,
 )
-from scconnect_wsgi.protocols.oauth1 import OAuth1
-from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.token import AccessToken
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.flow import ApiFlow
 
 log = logging.getLogger("scconnect_wsgi")
 
@@ -84,7 +86,7 @@ def loaded(store: Store, id: str) -> Connection:
     return connection
 
 
-def refresh(store: Store, flow: OAuth1 | OAuth2, stale: Connection) -> Connection:
+def refresh(store: Store, flow: ApiFlow, stale: Connection) -> Connection:
     """A connection with another token than the stale one, redeemed here or meanwhile by somebody
     else.
 
@@ -139,7 +141,7 @@ def _released(store: Store, id: str, owner: str) -> Iterator[None]:
             store.release(id, owner)
 
 
-def _refresh(store: Store, flow: OAuth1 | OAuth2, stale: Connection) -> Connection:
+def _refresh(store: Store, flow: ApiFlow, stale: Connection) -> Connection:
     """Within the exclusive section.
 
     Raises ConnectionChanged where a write came between: it is to be tried again.

@@ -29,7 +29,7 @@ from scconnect_wsgi import SCConnect
 flow = flow_for({protocol!r}, {provider!r})
 if {talks_first!r}:  # a master that is preloaded, and has a connection to the provider before it forks
     flow.begin("http://localhost:1/oauth/access_token") if {protocol!r} == "oauth1" else flow.transport.send(
-        lambda: Call("GET", {provider!r} + "/me", {{}}))
+        lambda: HTTPRequest("GET", {provider!r} + "/me", {{}}))
 MASTER = os.getpid()
 
 
@@ -39,7 +39,7 @@ def page(environ, start_response):
 
 
 def store_token(token, request):
-    return {{"pid": os.getpid(), "master": MASTER, "pools": " ".join(map(str, flow.transport._adapters))}}
+    return {{"pid": os.getpid(), "master": MASTER, "pools": " ".join(str(key[0]) for key in flow.transport._pools)}}
 
 
 connect = SCConnect(page, flow, secret_key=KEY, store_token=store_token)
@@ -50,7 +50,10 @@ def application(environ, start_response):
         return start_response(status, [*headers, ("X-Pid", str(os.getpid()))], *exc_info)
 
     return connect(environ, start)
-""".replace("import SCConnect\n", "import SCConnect\nfrom scconnect_wsgi.transport import Call\n")
+""".replace(
+    "import SCConnect\n",
+    "import SCConnect\nfrom scconnect_wsgi.transport.client import HTTPRequest\n",
+)
 
 
 @pytest.fixture(scope="module")

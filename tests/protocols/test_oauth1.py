@@ -29,7 +29,7 @@ from scconnect_wsgi.protocols.oauth1 import HINTS, Signer, _token_fields
 from scconnect_wsgi.query import MAX_FIELDS, read_form, read_query
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Answer
+from scconnect_wsgi.transport.client import HTTPResponse
 
 TRANSPORT = (
     quick_transport()
@@ -342,7 +342,7 @@ def test_a_problem_in_the_callback_is_an_error_with_a_hint(problem, name):
         )
     assert server.accepted == 0
     assert "something_new" not in caught.value.message
-    assert HINTS.get(problem, "broke the flow off.") in caught.value.message
+    assert HINTS.get(problem, "aborted the flow.") in caught.value.message
     assert ("<" in caught.value.message) is False
 
 
@@ -651,7 +651,7 @@ def test_threat_40_rfc_5849_section_3_4_1_with_erratum_2550():
 @example(b"oauth_token=%E2%80%AE&oauth_token_secret=b", 200, "")
 def test_threat_40_any_answer_is_fields_or_one_error(body, status, content_type):
     try:
-        fields = _token_fields(Answer(status, content_type, body))
+        fields = _token_fields(HTTPResponse(status, {"Content-Type": content_type}, body))
     except ProviderError:
         return
     assert status < 400
