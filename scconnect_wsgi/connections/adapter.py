@@ -17,7 +17,7 @@ from requests.adapters import BaseAdapter
 
 from scconnect_wsgi.connections.addresses import check_redirect, is_within
 from scconnect_wsgi.connections.refresh import due, end, ending, loaded, over, refresh
-from scconnect_wsgi.connections.waiting import SAFE_METHODS, discard, send_patiently
+from scconnect_wsgi.connections.waiting import SAFE_METHODS, send_patiently
 from scconnect_wsgi.errors import ConnectError, ConnectionRevoked, NotConnected
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport.client import HTTPRequest, HTTPResponse, as_sent
@@ -82,8 +82,7 @@ class TokenAdapter(BaseAdapter):
         refused, or ``/me`` with a fresh token is. Raises ConnectError, or requests' errors.
         """
         deliver = partial(
-            _deliver,
-            self._flow.transport.adapter(verify, cert),
+            self._flow.transport.adapter(verify, cert).send,
             stream=stream,
             timeout=timeout,
             verify=verify,
@@ -98,14 +97,12 @@ class TokenAdapter(BaseAdapter):
         if self._is_rejected(response) and self._load_newer_token():
             if not self._may_resend(request):
                 return response
-            discard(response)
             response = self._patiently(request, deliver)
         if not self._is_rejected(response) or not self._renew(request):
             return response
         if not self._may_resend(request):
             self._end_if_refused(self._ask_me())
             return response
-        discard(response)
         response = self._patiently(request, deliver)
         if self._is_rejected(response):
             self._end_if_refused(self._verdict_after_401_of(request))
@@ -117,7 +114,10 @@ class TokenAdapter(BaseAdapter):
     def _is_rejected(self, response: requests.Response) -> bool:
         """Return whether a response rejects the token, as far as the protocol can tell."""
         head = HTTPResponse(response.status_code, response.headers, b"")
-        return self._flow.rejects_token(head)
+        if not self._flow.rejects_token(head):
+            return False
+        _ = response.content  # read to its end, its connection can be used again
+        return True
 
     def _load_newer_token(self) -> bool:
         """Return whether somebody else has stored another token since this one was loaded.
@@ -235,19 +235,6 @@ class TokenAdapter(BaseAdapter):
             raise
         response.request = request
         return response
-
-
-def _deliver(
-    adapter: BaseAdapter, request: requests.PreparedRequest, *, stream: bool, **options: Any
-) -> requests.Response:
-    """Send a request and read its body, unless the caller is going to.
-
-    requests would read it as well, but later: after the question about a 401, or after a wait.
-    """
-    response = adapter.send(request, stream=stream, **options)
-    if not stream:
-        _ = response.content
-    return response
 
 
 def _form(request: requests.PreparedRequest) -> str:
