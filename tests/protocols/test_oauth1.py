@@ -698,3 +698,31 @@ def test_the_whole_dance_ends_where_the_flow_began(root):
         landed = browser.decide(departure.authorize_url)
     assert landed.startswith(f"{CALLBACK}?")
     assert flow.flow_id(query(landed)) == departure.flow_id
+
+
+# What the connections ask of a flow
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge", "rejected"),
+    [
+        (401, "", True),
+        (401, "OAuth oauth_problem=token_rejected", True),
+        (401, "OAuth oauth_problem=token_revoked", True),
+        (401, "OAuth oauth_problem=nonce_used", False),
+        (401, "OAuth oauth_problem=timestamp_refused", False),
+        (401, "OAuth oauth_problem=signature_invalid", False),
+        (401, "OAuth oauth_problem=consumer_key_unknown", False),
+        (403, "", False),
+        (200, "", False),
+    ],
+)
+def test_a_401_rejects_the_token_unless_it_names_another_problem(status, challenge, rejected):
+    response = HTTPResponse(status, {"WWW-Authenticate": challenge}, b"")
+    assert OAuth1(*CLIENT).rejects_token(response) is rejected
+
+
+def test_there_is_nothing_to_sign_out_of():
+    with wire(saying(answer(b""))) as server:
+        raw(server, api_url=server.url).sign_out(AccessToken("t", token_secret="s"))
+        assert server.accepted == 0
