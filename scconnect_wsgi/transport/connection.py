@@ -139,7 +139,11 @@ class StrictConnection(HTTPConnection):
         if limit is None:
             return super()._new_conn()
         sock = self._connected(limit)
-        sock.settimeout(limit.left())  # for the TLS handshake
+        try:
+            sock.settimeout(limit.left())  # for the TLS handshake
+        except TimeoutError:
+            sock.close()
+            raise
         return sock
 
     def _connected(self, limit: Deadline) -> socket.socket:

@@ -390,11 +390,14 @@ GARBAGE = {
     "an empty token": b"oauth_token=&oauth_token_secret=b&oauth_callback_confirmed=true",
     "no secret": b"oauth_token=a&oauth_callback_confirmed=true",
     "two tokens": b"oauth_token=a&oauth_token=c&oauth_token_secret=b&oauth_callback_confirmed=true",
-    "a token with a line break": b"oauth_token=a%0D%0AX:y&oauth_token_secret=b&oauth_callback_confirmed=true",
-    "a secret with a line break": b"oauth_token=a&oauth_token_secret=b%0A&oauth_callback_confirmed=true",
+    "a token with a line break": b"oauth_token=a%0D%0AX:y&oauth_token_secret=b"
+    b"&oauth_callback_confirmed=true",
+    "a secret with a line break": b"oauth_token=a&oauth_token_secret=b%0A"
+    b"&oauth_callback_confirmed=true",
     "a token with NUL": b"oauth_token=a%00&oauth_token_secret=b&oauth_callback_confirmed=true",
     "invalid UTF-8": b"oauth_token=\xff&oauth_token_secret=b&oauth_callback_confirmed=true",
-    "invalid UTF-8 in an escape": b"oauth_token=%ff&oauth_token_secret=b&oauth_callback_confirmed=true",
+    "invalid UTF-8 in an escape": b"oauth_token=%ff&oauth_token_secret=b"
+    b"&oauth_callback_confirmed=true",
     "a lone surrogate": b"oauth_token=%ED%A0%80&oauth_token_secret=b&oauth_callback_confirmed=true",
     "UTF-16": GRANTED.decode().encode("utf-16"),
     "too many fields": GRANTED + b"".join(b"&f%d=1" % number for number in range(MAX_FIELDS)),
