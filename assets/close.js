@@ -1,17 +1,17 @@
 /*
- * The last page of a flow: brings this page's query to the page that began the flow and closes the window.
+ * The last page of a flow: passes this page's query to the page that started the flow, and closes the window.
  *
- * The query came through a redirect and may have been written by anybody. It is passed on as a string and
- * shown nowhere: what a reader sees is one of the sentences below.
+ * The query came through a redirect, and anybody may have written it. It is passed on as a string and never
+ * displayed: the user sees one of the sentences below.
  */
 (function () {
   'use strict';
 
-  const FLOW = 'sc-connect:flow'; // these two as in sc-connect.js
+  const FLOW = 'sc-connect:flow'; // the same two keys as in sc-connect.js
   const RESULT = 'sc-connect:result';
-  const PATIENCE = 15 * 60 * 1000; // milliseconds, as long as a flow's cookie lives; an older one was abandoned
+  const PATIENCE = 15 * 60 * 1000; // milliseconds, the lifetime of a flow's cookie; an older flow was abandoned
 
-  // What happened, in the words of who presses the button.
+  // What happened, in words for the user.
   const REASONS = new Map([
     ['access_denied', 'You did not allow the connection, so nothing was changed.'],
     ['flow_expired', 'It took too long, or your browser did not keep the cookie that is needed.'],
@@ -25,7 +25,7 @@
   ]);
   const UNKNOWN_REASON = 'Something went wrong on the way.';
 
-  // What to do next, in a popup and in a window that is none.
+  // What to do next: first in a popup, then in a window that is not a popup.
   const AGAIN = [
     'Close this window and press the button once more.',
     'Go back to the site and press the button once more.',
@@ -52,44 +52,44 @@
     ]],
   ]);
 
-  // For the site's developer, in the console alone: the likely cause, and what to do.
+  // For the site's developer, in the console only: the likely cause, and what to do.
   const ADVICE = new Map([
-    ['access_denied', 'Nothing is wrong. Keep the button on the page, and do not ask again by yourself.'],
+    ['access_denied', 'Nothing is wrong. Keep the button on the page, and do not start another flow automatically.'],
     ['flow_expired',
-      'The cookie of the flow is missing or old. Look whether base_url is exactly the address in the '
-        + 'address bar (localhost is not 127.0.0.1), whether all workers have the same secret_key, and whether '
-        + 'cookie_max_age is enough.'],
+      'The cookie of the flow is missing or too old. Check that base_url is exactly the address in the '
+        + 'address bar (localhost is not 127.0.0.1), that all workers have the same secret_key, and that '
+        + 'cookie_max_age is long enough.'],
     ['flow_mismatch',
-      'State or request token differ from the one that left. Often an old callback address was opened '
+      'The state or request token is not the one that was sent. Often an old callback address was opened '
         + 'again; if it happens to everybody, something between browser and site changes the query or the '
         + 'cookies.'],
     ['flow_finished',
       'The same callback came twice. The first one counted, and store_token was not called again; look in '
         + 'your storage for the token.'],
     ['wrong_user',
-      'identify(request) names another user than at the start. If nobody changed the account, it must '
-        + 'return the same string for the same user on both requests, also when the session is renewed.'],
+      'identify(request) returned a different user than at the start, or nobody is signed in. It must return '
+        + 'the same string for the same user on both requests, even if the session was renewed.'],
     ['provider_unavailable',
-      'The provider cannot be reached from your server, or said to wait. Look at its status page and at the'
-        + ' log; a proxy or a private CA is given with Transport(proxy=..., ca_bundle=...).'],
+      'The provider cannot be reached from your server, or it asked to wait. Look at its status page and at '
+        + 'your log; Transport(proxy=..., ca_bundle=...) sets a proxy or a private CA.'],
     ['provider_error',
-      'The provider refused, or its answer made no sense. Check client id and secret, and that base_url '
-        + 'plus access_token_path is the registered callback to the byte: `python -m scconnect_wsgi check` '
+      'The provider refused, or its answer made no sense. Check the client id and secret, and that base_url '
+        + 'plus access_token_path is the registered callback, byte for byte: `python -m scconnect_wsgi check` '
         + 'prints it.'],
     ['storage_failed',
-      'Your store_token raised an exception, twice. The traceback is in the log of the server, under '
-        + 'scconnect_wsgi.'],
+      'Your store_token raised an exception twice, or returned a value of a wrong type. See the log of the '
+        + 'server, under scconnect_wsgi.'],
     ['start_refused',
-      'Your server could not begin: base_url is not set on a host other than localhost, or one of your '
-        + 'callables (base_url, identify) raised. The log of the server says which.'],
+      'Your server could not start the flow: base_url is not set and the host is not localhost, or one of '
+        + 'your callables (base_url, identify) raised an exception. See the log of the server.'],
   ]);
-  const UNKNOWN_ADVICE = 'This code is not one of scconnect_wsgi: on_failure, or whoever made this address, wrote it.';
+  const UNKNOWN_ADVICE = 'This is not a code of scconnect_wsgi: it comes from on_failure, or somebody made this address up.';
 
   function attempt(action) {
     try {
       return action();
     } catch (refused) {
-      return null; // storage switched off, a channel unknown to this browser, a window of another site
+      return null; // storage is disabled, this browser has no such channel, or the window belongs to another site
     }
   }
 
@@ -100,7 +100,7 @@
   function show(query, popup) {
     const code = query.get('error');
     const failed = code !== null;
-    const finished = code === 'flow_finished'; // the first time may well have succeeded
+    const finished = code === 'flow_finished'; // the first time may have succeeded
     const heading = finished ? 'Already done' : failed ? 'Not connected' : 'You are connected';
     const next = failed ? NEXT.get(code) || AGAIN : ['You can close this window.', 'You can go on where you left off.'];
     document.title = heading;
@@ -114,8 +114,8 @@
     console.warn('sc-connect:', ADVICE.get(code) || UNKNOWN_ADVICE);
   }
 
-  // What sc-connect.js left in this window. Taken out, so that a reload delivers nothing. The window's name
-  // stands in where storage is off or, in a page framed by another site, not the same.
+  // What sc-connect.js left in this window. It is removed, so that a reload delivers nothing. The window's name is
+  // used instead if storage is disabled or partitioned (a page framed by another site).
   function takeFlow() {
     const flow = attempt(() => JSON.parse(sessionStorage.getItem(FLOW)));
     attempt(() => sessionStorage.removeItem(FLOW));
@@ -124,8 +124,8 @@
     return flow || (named ? { id: named[1] } : {});
   }
 
-  // Three roads, since each is closed somewhere: BroadcastChannel in old browsers and for a framed page,
-  // window.opener after a Cross-Origin-Opener-Policy, storage events in some of WebKit.
+  // In three ways, because each of them fails somewhere: BroadcastChannel in old browsers and for a framed page,
+  // window.opener after a Cross-Origin-Opener-Policy, storage events sometimes in WebKit.
   function deliver(id) {
     const query = location.search;
     attempt(() => new BroadcastChannel(`sc-connect:${id}`).postMessage(query));
@@ -134,7 +134,7 @@
     attempt(() => localStorage.removeItem(`sc-connect:${id}`));
   }
 
-  // Back to the page whose popup was blocked, if that is a page of this very site. True if we are on our way.
+  // Goes back to the page whose popup was blocked, if that page is on this origin. Returns whether it does.
   function goHome({ page, button, started }) {
     const home = attempt(() => new URL(page, location.origin).href);
     if (!page || !home || !home.startsWith(`${location.origin}/`) || Date.now() - started > PATIENCE) return false;
@@ -146,8 +146,8 @@
   const flow = takeFlow();
   if (goHome(flow)) return;
 
-  // Browsers let a script close more tabs than one would think, also some that a person opened by a link. So
-  // only a popup is closed: one of a flow, or one that a page of this site opened.
+  // Browsers let a script close some tabs that the user opened with a link. So this closes only popups: one of a
+  // flow, or one that a page of this site opened.
   const opened = attempt(() => window.opener.location.origin) === location.origin;
   const popup = Boolean(flow.id || opened);
   show(new URLSearchParams(location.search), popup);

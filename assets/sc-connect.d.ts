@@ -1,7 +1,7 @@
-/** Types of sc-connect.js, a classic script that puts `SC` on `window`. docs/browser.md is its manual. */
+/** The types of sc-connect.js, a classic script that defines `window.SC`. See docs/browser.md for the manual. */
 
 declare namespace SC.Connect {
-  /** Why a flow failed. A site's own `on_failure` may add codes. */
+  /** Why a flow failed. A site's `on_failure` can add codes. */
   type ErrorCode =
     | 'access_denied'
     | 'flow_expired'
@@ -14,41 +14,41 @@ declare namespace SC.Connect {
     | 'start_refused';
 
   /**
-   * What the site's `store_token` returned, every value as text; or `error` (an ErrorCode) with `error_description`, a
-   * sentence for developers. A hint and no proof: whose account it is, the server knows.
+   * What the site's `store_token` returned, with every value as text; or `error` (an ErrorCode) with
+   * `error_description`, a sentence for developers. This is a hint, not a proof: ask the server whose account it is.
    */
   type Fields = { [name: string]: string | undefined };
 
   interface Options {
-    /** Where a flow starts, on the page's own origin. Default: `oauth/request_token` beside the folder of sc-connect.js. */
+    /** Where a flow starts, on the page's own origin. Default: `oauth/request_token` next to the folder of sc-connect.js. */
     request_token_endpoint?: string;
-    /** Where the provider sends the user back to. The specification names it; the browser does not need it. */
+    /** The address the provider redirects to. It is part of the specification; the browser does not need it. */
     access_token_endpoint?: string;
-    /** Called once for each flow, however it ended. */
+    /** Called once for each flow, whether it succeeded or failed. */
     callback?: (fields: Fields) => void;
     /** Called after `callback`, if the flow did not fail. */
     success?: (fields: Fields) => void;
     /** Called after `callback`, if the flow failed: `fields.error` says why. */
     error?: (fields: Fields) => void;
-    /** Called when the popup seems to be gone without an answer. One may still come. */
+    /** Called when the popup seems to be closed without an answer. An answer may still come. */
     closed?: () => void;
-    /** false: never a popup, the flow takes the whole page and returns to it. */
+    /** false: never open a popup; the flow uses the whole page and returns to it. */
     popup?: boolean;
-    /** Aborting ends the flow, closes the popup where the browser lets it, and makes a prepared button do nothing. */
+    /** Aborting ends the flow, closes the popup if the browser allows it, and disables a prepared button. */
     signal?: AbortSignal;
   }
 
-  /** What `initiate()` takes, and what a flow that `open()` began in the whole page reports to when it is back. */
+  /** The options of `initiate()`; also told the result of a flow that `open()` started without a popup. */
   let options: Options | undefined;
 
-  /** Make a button of an element, or of the first one of a jQuery object. Prepared again, it has the later options. */
+  /** Make an element, or the first element of a jQuery object, a button. Preparing it again replaces the options. */
   function prepareButton(button: Element | ArrayLike<Element> | null | undefined, options?: Options): void;
 
   /**
-   * Begin a flow, from a click handler and before anything asynchronous; while its popup is open, a second call brings
-   * that to the front and returns the first promise, its options unused. The promise stays pending as long as an answer
-   * may come, and resolves with what the callback gets (failures too). It is rejected by `signal`, and with a TypeError
-   * if the address is not an http or https address of the page's own origin.
+   * Start a flow. Call it in a click handler, before anything asynchronous. While its popup is open, a second call brings
+   * the popup to the front and returns the first promise; its options are ignored. The promise stays pending as long as an
+   * answer may come, and resolves with what the callback gets (for failures too). It is rejected by `signal`, and with a
+   * TypeError if the address is not an http or https address of the page's own origin.
    */
   function open(options?: Options): Promise<Fields>;
 
@@ -60,7 +60,10 @@ interface Window {
   SC: typeof SC;
 }
 
-/** The events of a button; they bubble. `preventDefault()` on `start` begins nothing, on the next two stays on the page. */
+/**
+ * The events of a button; they bubble. `preventDefault()` on `scconnect:start` prevents the flow, and on `:done` and
+ * `:failed` it prevents the page from going to `return_to`.
+ */
 interface GlobalEventHandlersEventMap {
   'scconnect:start': CustomEvent<null>;
   'scconnect:done': CustomEvent<SC.Connect.Fields>;

@@ -1,35 +1,35 @@
-// "Connect with SoundCloud", the page's side. docs/browser.md is its manual, sc-connect.d.ts has its types.
+// "Connect with SoundCloud" in the browser. See docs/browser.md for the manual and sc-connect.d.ts for the types.
 (function () {
   'use strict';
 
-  // What a script of the page put there, and no element: <a id="SC"> would stand in for it.
+  // Only a value that a script has set counts: an element such as <a id="SC"> would shadow it otherwise.
   const SC = (window.SC = (Object.prototype.hasOwnProperty.call(window, 'SC') && window.SC) || {});
   if (SC.Connect && SC.Connect.prepareButton) return; // included twice
 
-  const WIDTH = 456; // CSS pixels, what popup pages are made for
+  const WIDTH = 456; // CSS pixels; providers design their popup pages for this size
   const HEIGHT = 550;
-  const LOOK = 500; // milliseconds between two looks at a popup
-  const GRACE = 3; // looks: a popup that ended well may seem gone before its answer is heard
-  const FLOW = 'sc-connect:flow'; // sessionStorage, for close.js: what its window is there for
-  const RESULT = 'sc-connect:result'; // sessionStorage, from close.js: what a flow without a popup brought back
+  const LOOK = 500; // milliseconds between two checks of a popup
+  const GRACE = 3; // checks: a popup can seem closed just before its answer arrives
+  const FLOW = 'sc-connect:flow'; // sessionStorage, read by close.js: the flow of its window
+  const RESULT = 'sc-connect:result'; // sessionStorage, written by close.js: the result of a flow without a popup
 
-  // A property or method of the document itself. Markup from elsewhere may shadow each of them on `document`:
-  // <img name="currentScript">.
+  // Read a property or method of the document itself. Injected markup such as <img name="currentScript"> can
+  // shadow any of them on `document`.
   const ofDocument = (name) => Reflect.get(Document.prototype, name, document);
 
-  // A page in <iframe srcdoc> has its parent's origin, and an address that has none.
+  // A page in <iframe srcdoc> has its parent's origin, but its address has none.
   const ORIGIN = location.protocol === 'about:' ? window.origin : location.origin;
 
-  // Beside the folder of this script: right under any prefix.
+  // Relative to this script, so that it is right below any prefix.
   const own = ofDocument('currentScript');
   const START = attempt(() => new URL('../oauth/request_token', own.src).pathname) || '/oauth/request_token';
 
-  const flows = new Map(); // id -> flow: all that may still be answered
-  const latest = new Map(); // button, or start of an open() -> the flow that a click returns to
-  const buttons = new WeakMap(); // button -> {button, name, options}; no options: taken back
+  const flows = new Map(); // id -> flow: every flow that may still get an answer
+  const latest = new Map(); // button, or the address given to open() -> the flow whose popup a click brings to the front
+  const buttons = new WeakMap(); // button -> {button, name, options}; options is null after an abort
   let prepared = 0;
 
-  // Where storage is switched off, even naming it throws.
+  // If storage is disabled, even accessing it throws.
   function attempt(action) {
     try {
       return action();
@@ -38,8 +38,8 @@
     }
   }
 
-  // The one check of every address that a window is sent to. What the page says, and its markup may be written by
-  // anybody, could be `javascript:`, which runs in this page, or lead to another site.
+  // Every address passes this check before a window opens it. Markup may be written by anybody: the address could be
+  // `javascript:`, which would run in this page, or lead to another site.
   function local(address, base) {
     const url = attempt(() => new URL(address, base || ofDocument('baseURI')));
     if (url && /^https?:/.test(url.href) && url.href.startsWith(`${ORIGIN}/`)) return url;
@@ -49,18 +49,18 @@
 
   const remember = (it) => attempt(() => sessionStorage.setItem(FLOW, JSON.stringify(it)));
 
-  // Taken out at once: neither Back nor a reload calls a callback again.
+  // Removed at once, so that neither Back nor a reload calls a callback again.
   let returned = attempt(() => JSON.parse(sessionStorage.getItem(RESULT)));
   attempt(() => sessionStorage.removeItem(RESULT));
 
-  // When the page's own scripts have run, those that wait for the document too.
+  // Resolves when the page's own scripts have run, including those that wait for the document.
   const ready = new Promise((go) => {
     const soon = () => setTimeout(go);
     if (ofDocument('readyState') === 'complete') soon();
     for (const type of ['DOMContentLoaded', 'load']) window.addEventListener(type, soon);
   });
 
-  // fromEntries defines its keys and does not assign them: "__proto__" is a field like any other.
+  // fromEntries defines its keys instead of assigning them, so "__proto__" is a field like any other.
   const decode = (query) => Object.fromEntries(new URLSearchParams(query));
 
   function claim(name) {
@@ -78,7 +78,7 @@
     if (other) other(fields);
   }
 
-  // close.js answers on three roads at once, since each is closed in some browser. The first answer counts.
+  // close.js answers in three ways at once, because each of them fails in some browser. The first answer counts.
   function deliver(id, query) {
     const flow = flows.get(id);
     if (!flow || typeof query !== 'string') return;
@@ -94,7 +94,7 @@
   }
 
   function leave(flow) {
-    if (latest.get(flow.key) !== flow) return false; // a later one of this button is under way, or ended
+    if (latest.get(flow.key) !== flow) return false; // a later flow of this button is under way, or has ended
     if (flow.button) flow.button.removeAttribute('aria-busy');
     return latest.delete(flow.key);
   }
@@ -106,15 +106,15 @@
     if (key) deliver(key.replace('sc-connect:', ''), newValue);
   });
 
-  // Centred on this window: the screen may be one of several.
+  // Centred on this window, because there may be several screens.
   function features() {
     const left = Math.round(window.screenX + (window.outerWidth - WIDTH) / 2);
     const top = Math.round(window.screenY + (window.outerHeight - HEIGHT) / 2);
     return `popup=yes,scrollbars=yes,resizable=yes,width=${WIDTH},height=${HEIGHT},left=${left},top=${top}`;
   }
 
-  // Says once that the popup seems gone. One that a Cross-Origin-Opener-Policy cut off always does, but this page has
-  // no focus then. An answer is still heard.
+  // Reports once that the popup seems closed. A popup cut off by a Cross-Origin-Opener-Policy always seems closed, but
+  // then this page does not have the focus. A later answer is still delivered.
   function look(flow) {
     flow.looks = flow.popup.closed && ofDocument('hasFocus').call(document) ? (flow.looks || 0) + 1 : 0;
     if (flow.looks < GRACE) return;
@@ -129,18 +129,19 @@
     return flow;
   }
 
-  // Called in the click itself: browsers give no popup later. Throws a TypeError if the address is not of this site.
+  // Must be called during the click, because browsers allow no popup later. Throws a TypeError if the address is not on
+  // this site.
   function begin(flow, { start, page, name, options: { popup: wanted, signal } }) {
     const [narrow, wide] = [start, page || start].map((address) => local(address).href);
     const id = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join('-');
     let popup = null;
-    // A new window keeps a copy of this page's sessionStorage, also when opener and name are taken away.
+    // A new window gets a copy of this page's sessionStorage, and keeps it even if opener and name are removed.
     if (wanted !== false) {
       remember({ id });
       popup = window.open(narrow, `sc-connect-${id}`, features());
       attempt(() => sessionStorage.removeItem(FLOW));
     }
-    if (!popup || popup === window) { // blocked, not wanted, or an in-app browser
+    if (!popup || popup === window) { // blocked, switched off, or an in-app browser
       if (!page) remember({ page: location.href, button: name, started: Date.now() });
       location.assign(wide);
       return;
@@ -160,8 +161,9 @@
     }
   }
 
-  // Where return_to leads if there is no callback: after a popup to `home`, without one by the link itself, `page`.
-  // Throws a TypeError if the flow would start at another site.
+  // Returns where the flow starts. Without a callback, return_to decides where it ends: after a popup the script goes to
+  // `home`; without a popup the server does, because `page` still has the parameter. Throws a TypeError if the flow
+  // would start on another site.
   function route({ button, options }) {
     const marked = button.dataset.scConnect;
     const link = marked === undefined ? '' : marked || button.getAttribute('href') || '';
@@ -173,7 +175,7 @@
     return home ? { start: url.href, page, home } : { start: url.href };
   }
 
-  // False if a listener of the page called preventDefault().
+  // Returns false if a listener of the page called preventDefault().
   function tell(button, name, detail) {
     const event = new CustomEvent(`scconnect:${name}`, { bubbles: true, cancelable: true, detail });
     return EventTarget.prototype.dispatchEvent.call(button.isConnected ? button : document, event);
@@ -188,7 +190,7 @@
     location.assign(home);
   }
 
-  // Says in the console why a click does nothing.
+  // Explains in the console why a click has no effect.
   function refuses(state) {
     try {
       route(state);
@@ -214,10 +216,10 @@
     if (flow.popup) button.setAttribute('aria-busy', 'true');
   }
 
-  // A link becomes a button for the keyboard and for screen readers too.
+  // Makes a link a button for the keyboard and for screen readers as well.
   function wire(button) {
     prepared += 1;
-    const state = { button, name: button.id || String(prepared) }; // known by it when the page is loaded again
+    const state = { button, name: button.id || String(prepared) }; // identifies the button after the page is loaded again
     const native = button.matches('button, input');
     const missing = (name, value) => native || button.hasAttribute(name) || button.setAttribute(name, value);
     missing('role', 'button');
@@ -228,13 +230,13 @@
       event.preventDefault(); // the space bar would scroll
       button.click();
     });
-    button.removeAttribute('aria-busy'); // of a copy of a busy one
+    button.removeAttribute('aria-busy'); // in case it is a copy of a busy button
     buttons.set(button, state);
     return state;
   }
 
   function prepareButton(node, options) {
-    const button = node && !node.nodeType ? node[0] : node; // a jQuery object will do as well
+    const button = node && !node.nodeType ? node[0] : node; // also accepts a jQuery object
     if (!button) {
       console.warn('SC.Connect.prepareButton: there is no such button on this page');
       return;
@@ -243,7 +245,7 @@
     const { signal } = settings;
     if (signal && signal.aborted) return;
     const state = buttons.get(button) || wire(button);
-    state.options = settings; // prepared twice: new options, but one popup a click
+    state.options = settings; // if it is prepared twice: new options, but still one popup for each click
     if (signal) {
       signal.addEventListener('abort', () => {
         if (state.options === settings) state.options = null;
@@ -268,15 +270,15 @@
         resolve(fields);
         report(settings, fields);
       };
-      const fields = claim(start); // this page had no popup, left, and is back: that was the flow asked for
+      const fields = claim(start); // the page had no popup, left, and came back: this is the result
       if (fields) setTimeout(flow.done, 0, fields);
       else begin(flow, { start, name: start, options: settings });
     });
     return flow.promise;
   }
 
-  // A button with this attribute needs no script, whenever it comes into the page.
-  // Not a form: its fields may shadow each of its properties.
+  // Elements with this attribute become buttons, even if they are added later. Forms do not, because their fields can
+  // shadow any property.
   function prepareMarked() {
     const marked = ofDocument('querySelectorAll').call(document, '[data-sc-connect]:not(form)');
     for (const button of marked) if (!buttons.has(button)) prepareButton(button);

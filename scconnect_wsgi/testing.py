@@ -81,11 +81,11 @@ class SoundCloud:
     client_secret = "sandbox-secret"  # noqa: S105  # no secret: it opens nothing but the sandbox
 
     def __init__(self) -> None:
-        self.sandbox = Sandbox(
+        self.sandbox: Sandbox = Sandbox(
             client_id=self.client_id, client_secret=self.client_secret, redirect_uris=_Every()
         )
         self._server = serve(self.sandbox)
-        self.url = self._server.url
+        self.url: str = self._server.url
 
     def __enter__(self) -> SoundCloud:
         return self

@@ -92,21 +92,21 @@ OAUTH1_ADDRESSES = ("request_token_url", "authorize_url", "access_token_url", "a
 OAUTH2_ADDRESSES = ("authorize_url", "token_url", "api_url", "sign_out_url", "issuer")
 
 
+def all_good_but(name, addresses):
+    return {**dict.fromkeys(addresses, GOOD), name: "http://provider.example/"}
+
+
 @pytest.mark.parametrize("name", OAUTH1_ADDRESSES)
 def test_threat_28_each_address_of_oauth1_is_looked_at_and_named(name):
     with pytest.raises(ConfigurationError) as caught:
-        OAuth1Provider(
-            **{**dict.fromkeys(OAUTH1_ADDRESSES, GOOD), name: "http://provider.example/"}
-        )
+        OAuth1Provider(**all_good_but(name, OAUTH1_ADDRESSES))
     assert caught.value.option == name
 
 
 @pytest.mark.parametrize("name", OAUTH2_ADDRESSES)
 def test_threat_28_each_address_of_oauth2_is_looked_at_and_named(name):
     with pytest.raises(ConfigurationError) as caught:
-        OAuth2Provider(
-            **{**dict.fromkeys(OAUTH2_ADDRESSES, GOOD), name: "http://provider.example/"}
-        )
+        OAuth2Provider(**all_good_but(name, OAUTH2_ADDRESSES))
     assert caught.value.option == name
 
 
@@ -363,4 +363,4 @@ def test_threat_32_the_repr_of_a_token_shows_no_secret():
 
 def test_a_token_cannot_be_changed():
     with pytest.raises(AttributeError):
-        AccessToken("t").token = "u"
+        AccessToken("t").token = "u"  # type: ignore[misc]

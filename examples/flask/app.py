@@ -1,8 +1,8 @@
 """Log in with SoundCloud, in Flask (pip install flask): python examples/flask/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
-the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
-registered callback.
+Connects to a sandbox on this machine. With SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the
+environment it connects to SoundCloud; register http://localhost:8000/oauth/access_token there as
+the callback URL.
 """
 
 import contextlib
@@ -19,10 +19,16 @@ from flask import Flask, redirect, request, session
 from scconnect_wsgi import HAND_OVER, SOUNDCLOUD, OAuth2, SCConnect
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-HTML = """<!DOCTYPE html><title>A site</title><script src="/sc-connect/sc-connect.js"></script>
+HTML = """<!DOCTYPE html><title>A site</title>
+<script src="/sc-connect/sc-connect.js"></script>
 <p title="%s">Logged in: %s</p>
-<a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.png" alt="Connect with SoundCloud"></a><script>
-SC.Connect.prepareButton(document.links[0], {callback: ({error}) => error ? alert(error) : location = "/"})</script>"""
+<a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.svg" alt="Connect with SoundCloud"></a>
+<script>
+  SC.Connect.prepareButton(document.getElementById("sc-connect"), {
+    success: () => { location = "/"; },
+    error: (fields) => alert(fields.error),
+  });
+</script>"""
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
 BASE_URL = os.environ.get("SCCONNECT_BASE_URL") or f"http://localhost:{PORT}"
 HTTPS = BASE_URL.startswith("https:")
@@ -34,25 +40,28 @@ PROVIDER = SANDBOX.oauth2_provider(serve(SANDBOX).url) if SANDBOX else SOUNDCLOU
 
 
 def account(token):
-    """Return the urn and the name.
+    """Return the account's urn and name, or two empty strings if SoundCloud does not tell.
 
-    Log in by the urn: two accounts may have one name. An empty urn is nobody.
+    The urn is the user's key, because two accounts can have the same name.
     """
     headers = {"Authorization": f"OAuth {token.token}"}
-    me = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10).json()
-    urn = me.get("urn")
-    if not isinstance(urn, str) or not re.fullmatch(r"soundcloud:users:\w+", urn):
+    try:
+        response = requests.get(f"{PROVIDER.api_url}/me", headers=headers, timeout=10)
+        response.raise_for_status()
+        me = response.json()
+        urn = me["urn"]
+    except (requests.RequestException, LookupError, TypeError):
+        return "", ""
+    if not re.fullmatch(r"soundcloud:users:[1-9][0-9]*", str(urn)):
         return "", ""
     return urn, me.get("username", "")  # keep the token in your database, with this urn
 
 
 def answer(urn, name):
     """Return the fields for the page's callback."""
-    return (
-        {"username": name}
-        if urn
-        else {"error": "provider_error", "error_description": "The account has no urn."}
-    )
+    if urn:
+        return {"username": name}
+    return {"error": "provider_error", "error_description": "SoundCloud did not say who you are."}
 
 
 app = Flask(__name__)

@@ -1,8 +1,8 @@
 """The README as a site: python examples/plain/app.py [PORT]
 
-Connects to a sandbox on this machine, or, with SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in
-the environment, to SoundCloud, where http://localhost:8000/oauth/access_token must then be the
-registered callback.
+Connects to a sandbox on this machine. With SCCONNECT_CLIENT_ID and SCCONNECT_CLIENT_SECRET in the
+environment it connects to SoundCloud; register http://localhost:8000/oauth/access_token there as
+the callback URL.
 """
 # ruff: noqa: E402  # the part between the two marks is the README's, its import included
 
@@ -17,9 +17,12 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 
 HTML = b"""<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 <script src="/sc-connect/sc-connect.js"></script>
-<a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.png" alt="Connect with SoundCloud"></a>
-<script>const callback = (fields) => document.body.append(JSON.stringify(fields)); // {"oauth_token_id": "1"}
-SC.Connect.prepareButton(document.getElementById('sc-connect'), {callback});</script>
+<a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.svg" alt="Connect with SoundCloud"></a>
+<script>
+  SC.Connect.prepareButton(document.getElementById('sc-connect'), {
+    callback: (fields) => document.body.append(JSON.stringify(fields)), // {"oauth_token_id": "1"}
+  });
+</script>
 """
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
 BASE_URL = f"http://localhost:{PORT}"

@@ -74,7 +74,7 @@ class Settings:
     ) -> None:
         self.complaints: list[ConfigurationError] = []
         self.rooms: dict[str, dict[str, Any]] = {option.room: {} for option in OPTIONS.values()}
-        self.protocol = given.get(named("protocol")) or "oauth2"
+        self.protocol: str = given.get(named("protocol")) or "oauth2"
         self._named = named
         self._set_by: dict[tuple[str, str], str] = {}  # room and field -> the name that was given
         if self.protocol not in ADDRESSES:

@@ -58,9 +58,10 @@ class TokenAdapter(BaseAdapter):
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         super().__init__()
-        self.connection = connection
-        self.patience = 10.0  # seconds that one call waits in all because the API said Retry-After
-        self.resend = False  # whether a request that is not safe may be sent again as well
+        self.connection: Connection = connection
+        # Seconds that one call waits in all because the API said Retry-After.
+        self.patience: float = 10.0
+        self.resend: bool = False  # whether a request that is not safe may be sent again as well
         self._store = store
         self._flow = flow
         self._on_lost = on_lost

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from webob import Request
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 NOBODY = "Nobody is signed in on this site (any more). Sign in, then connect again."
 # At writing a new connection: its user may have clicked twice, the database may be restarting

@@ -25,7 +25,7 @@ from scconnect_wsgi.urls import checked_path
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 LARGEST_BODY = 4096  # bytes; a form with one id
 

@@ -35,7 +35,7 @@ from scconnect_wsgi.token import AccessToken
 if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
 MARGIN = 60  # seconds before its end that a token is refreshed; at most a tenth of its life
 GRACE = (

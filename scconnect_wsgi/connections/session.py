@@ -63,11 +63,13 @@ class ApiSession(requests.Session):
         self._timeout = flow.transport.timeout
         self._root = connection.api_url.rstrip("/")
         self.trust_env = False
-        self.verify = flow.transport.authorities
-        self.proxies = {}
+        self.verify: bool | str | None = flow.transport.authorities
+        self.proxies: Any = {}
         if flow.transport.proxy:
             self.proxies = {"http": flow.transport.proxy, "https": flow.transport.proxy}
-        self.cookies = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+        self.cookies: RequestsCookieJar = RequestsCookieJar(
+            policy=DefaultCookiePolicy(allowed_domains=[])
+        )
         self.mount("https://", self._adapter)
         self.mount("http://", self._adapter)
 

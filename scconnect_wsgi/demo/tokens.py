@@ -32,7 +32,7 @@ class Tokens:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = _private_file(folder)
+        self.path: Path = _private_file(folder)
         try:
             with closing(sqlite3.connect(self.path)) as db, db:
                 db.execute(TABLE)

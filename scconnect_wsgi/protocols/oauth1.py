@@ -91,8 +91,8 @@ class OAuth1:
                 "rsa_key", "belongs to a provider with signature_method RSA-SHA1, and to no other."
             )
         self.provider = provider
-        self.transport = transport or shared_transport()
-        self.audience = (
+        self.transport: Transport = transport or shared_transport()
+        self.audience: str = (
             f"oauth1 {provider.request_token_url} {provider.access_token_url} {consumer_key}"
         )
         self._credentials: dict[str, Any] = {

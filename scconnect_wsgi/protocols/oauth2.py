@@ -91,8 +91,8 @@ class OAuth2:
                 "client_secret", "must be the client secret of your application."
             )
         self.provider = provider
-        self.transport = transport or shared_transport()
-        self.audience = f"oauth2 {provider.authorize_url} {provider.token_url} {client_id}"
+        self.transport: Transport = transport or shared_transport()
+        self.audience: str = f"oauth2 {provider.authorize_url} {provider.token_url} {client_id}"
         # What is the same for every user is encoded once
         query = {"response_type": "code", "client_id": client_id, "code_challenge_method": "S256"}
         if scope:

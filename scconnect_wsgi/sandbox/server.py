@@ -21,7 +21,7 @@ from scconnect_wsgi.sandbox.misbehave import DRIP_KEY, LONGEST_WAIT
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 IDLE = 30  # seconds a connection may stay silent
 DRAIN = 65_536  # bytes of a body nobody read that are swallowed to keep a connection
 
@@ -35,6 +35,8 @@ class Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False  # connections are closed by stop(), not waited for
     request_queue_size = 128
+    server_name: str
+    server_port: int
 
     def __init__(self, app: WSGIApplication, host: str, port: int) -> None:
         self.app = app
@@ -42,7 +44,7 @@ class Server(ThreadingMixIn, WSGIServer):
         self._lock = threading.Lock()
         super().__init__((host, port), _Handler)
         self.port: int = self.server_address[1]
-        self.url = f"http://{host}:{self.port}"
+        self.url: str = f"http://{host}:{self.port}"
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )

@@ -130,8 +130,8 @@ class State:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.counts = Counts()
+        self.lock: threading.RLock = threading.RLock()
+        self.counts: Counts = Counts()
         self.users: dict[str, User] = {user.username: user for user in STARTING_USERS}
         self.sessions: dict[str, Session] = {}
         self.request_tokens: dict[str, RequestToken] = {}

@@ -30,7 +30,9 @@ class Browser:
         self._headers = dict(headers or {})
         self._environ = dict(environ or {})
         given = self._headers.pop("Cookie", "")
-        self.cookies = dict(pair.split("=", 1) for pair in given.split("; ") if "=" in pair)
+        self.cookies: dict[str, str] = dict(
+            pair.split("=", 1) for pair in given.split("; ") if "=" in pair
+        )
 
     def get(self, path: str, headers: Mapping[str, str], query: str = "") -> webob.Response:
         """Ask for a path of the host; one below the mount is split as a server does."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
     from scconnect_wsgi.stores import Connection
 
-log = logging.getLogger("scconnect_wsgi")
+log: logging.Logger = logging.getLogger("scconnect_wsgi")
 Row = TypeVar("Row")
 
 

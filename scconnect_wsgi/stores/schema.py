@@ -49,16 +49,16 @@ class Hidden(str):
 class Secret(TypeDecorator[str]):
     """A text that is hidden in rows."""
 
-    impl = LONG_TEXT
-    cache_ok = True
+    impl: Any = LONG_TEXT
+    cache_ok: bool | None = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
         """The text, hidden."""
         return None if value is None else Hidden(value)
 
 
-metadata = MetaData()
-connections = Table(
+metadata: MetaData = MetaData()
+connections: Table = Table(
     "scconnect_connections",
     metadata,
     Column("id", KEY, primary_key=True),
@@ -76,7 +76,9 @@ connections = Table(
     Column("lease_until", BigInteger),  # milliseconds of the database's clock
     **EXACT,
 )
-schema = Table("scconnect_schema", metadata, Column("version", BigInteger, nullable=False), **EXACT)
+schema: Table = Table(
+    "scconnect_schema", metadata, Column("version", BigInteger, nullable=False), **EXACT
+)
 
 Step = Callable[[Connection], object]
 # What leads from each version to the next. A step never changes once it is released: a change of

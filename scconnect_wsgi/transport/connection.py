@@ -50,7 +50,7 @@ class State(Enum):
 class StrictConnection(HTTPConnection):
     """A connection that reads strictly and keeps deadlines."""
 
-    response_class = StrictResponse
+    response_class: Any = StrictResponse
     _state = State.RESTING
     _last_used = 0.0  # by time.monotonic()
     _held: list[bytes] | None = None  # the beginning of a request, until it is worth a packet

@@ -54,9 +54,9 @@ class StrictResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.more_came = False
+        self.more_came: bool = False
         self._reader = _Reader(sock, self.fp.detach())
-        self.fp = io.BufferedReader(self._reader, TLS_RECORD)
+        self.fp: io.BufferedReader = io.BufferedReader(self._reader, TLS_RECORD)
 
     def begin(self) -> None:
         """Read the header.

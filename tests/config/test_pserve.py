@@ -39,7 +39,7 @@ def served(folder, provider, **changes):
     env["PYTHONPATH"] += f":{PASTE}:{TESTS}"
     log = folder / "log"
     with log.open("w") as output:
-        command = [sys.executable, PSERVE, "development.ini"]
+        command = [sys.executable, str(PSERVE), "development.ini"]
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=output)
     try:
         wait_for(port, process, log)

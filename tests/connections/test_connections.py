@@ -134,7 +134,7 @@ def test_nobody_who_is_not_signed_in_connects(connections, flow):
 
 
 def test_an_identify_that_gives_a_number_is_told(flow, store):
-    connections = Connections(flow, store, identify=lambda request: 7)
+    connections = Connections(flow, store, identify=lambda request: 7)  # type: ignore[arg-type,return-value]
     with pytest.raises(ConfigurationError, match="string or None") as caught:
         connections.store_token(AccessToken("t"), None)
     assert caught.value.option == "identify"

@@ -27,6 +27,7 @@ class Recorded:
     """An API that answers what a test tells it to, and remembers what it was asked."""
 
     def __init__(self):
+        self.url = ""
         self.asked = []
         self.answers = {}
         self.lock = threading.Lock()

@@ -59,8 +59,8 @@ def environment(**settings):
 def run(*words, folder=None, **settings):
     """A command that ends by itself."""
     command = [sys.executable, "-m", "scconnect_wsgi", *words]
-    options = {"capture_output": True, "text": True, "timeout": 30}
-    return subprocess.run(command, cwd=folder, env=environment(**settings), **options)
+    env = environment(**settings)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30)
 
 
 class Running:
@@ -73,9 +73,14 @@ class Running:
         signal.signal(
             signal.SIGINT, signal.default_int_handler
         )  # if ignored here, it would be ignored there
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        env = environment() if env is None else env
-        self.process = subprocess.Popen([python, *map(str, words)], cwd=folder, env=env, **pipes)
+        self.process = subprocess.Popen(
+            [python, *map(str, words)],
+            cwd=folder,
+            env=environment() if env is None else env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         too_late = threading.Timer(START_WITHIN, self.process.kill)
         too_late.start()
         self.greeting = ""

@@ -2,6 +2,7 @@
 was installed.
 """
 
+import ast
 import email
 import json
 import os
@@ -25,6 +26,7 @@ from support.paths import CHECKOUT
 pytestmark = [pytest.mark.package, pytest.mark.slow]
 
 
+IMPORTED_AS = {"jwt": "pyjwt"}  # where the package is called otherwise than its module
 MADE = (
     "*.egg-info",
     "*.pyc",
@@ -196,13 +198,13 @@ def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
     assert demo.process.returncode == 0
 
 
-def test_pip_brings_four_packages_and_what_they_need(wheel, tmp_path):
-    """With the network, as a user does it."""
+def test_pip_brings_the_declared_packages_and_what_they_need(wheel, tmp_path):
+    """With the network, as a user does it. certifi and urllib3 come with requests in any case."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     inspected = json.loads(run(python, "-m", "pip", "inspect", "--local"))["installed"]
-    needed_by = {
+    needed_by: dict[str, set[str]] = {
         canonicalize_name(entry["metadata"]["name"]): {
             canonicalize_name(requirement.name)
             for requirement in map(Requirement, entry["metadata"].get("requires_dist", []))
@@ -214,7 +216,8 @@ def test_pip_brings_four_packages_and_what_they_need(wheel, tmp_path):
         needed_by.pop(tool, None)
     core = needed_by["scconnect-wsgi"]
 
-    assert core == {"webob", "oauthlib", "requests", "itsdangerous"}
+    assert core == {"certifi", "itsdangerous", "oauthlib", "requests", "urllib3", "webob"}
+    assert {"certifi", "urllib3"} <= needed_by["requests"]
     assert set(needed_by) - {"scconnect-wsgi"} == core.union(*(needed_by[name] for name in core))
 
 
@@ -237,20 +240,20 @@ def test_what_the_wheel_says_of_itself(wheel):
     metadata = metadata_of(wheel)
     classifiers = metadata.get_all("Classifier")
     assert (metadata["Name"], metadata["License-Expression"]) == ("scconnect-wsgi", "MIT")
-    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Requires-Python"] == ">=3.11"
     assert {"Typing :: Typed", "Topic :: Internet :: WWW/HTTP :: WSGI :: Middleware"} <= set(
         classifiers
     )
-    assert {f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)} <= set(
-        classifiers
-    )
+    assert {
+        f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14, 15)
+    } <= set(classifiers)
     assert set(metadata.get_all("Provides-Extra")) == {"rsa", "paste", "sql", "redis", "encryption"}
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "pip install scconnect-wsgi" in metadata.get_payload()
 
 
 def test_the_oldest_versions_are_the_lower_bounds(wheel):
-    """tox.ini's `oldest` is about the versions that setup.py promises."""
+    """tox.ini's `oldest` tests the versions that pyproject.toml promises."""
     text = (
         (CHECKOUT / "tox.ini")
         .read_text("utf-8")
@@ -262,6 +265,25 @@ def test_the_oldest_versions_are_the_lower_bounds(wheel):
         requirement.name: str(requirement.specifier) for requirement in requirements_of(wheel)
     }
     assert {name: f">={version}" for name, version in oldest.items()} == bounds
+
+
+def test_threat_47_what_the_package_imports_it_declares(wheel):
+    declared = {canonicalize_name(requirement.name) for requirement in requirements_of(wheel)}
+    imported = set()
+    for path in (CHECKOUT / "scconnect_wsgi").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.partition(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"_typeshed", "scconnect_wsgi"}
+
+    assert {IMPORTED_AS.get(name, name) for name in foreign} <= declared
+
+
+def test_the_changes_begin_with_this_version(wheel):
+    first = re.search(r"^## (\S+)", (CHECKOUT / "CHANGES.md").read_text("utf-8"), re.MULTILINE)
+    assert first[1] == metadata_of(wheel)["Version"]
 
 
 def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel, package):

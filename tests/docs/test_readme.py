@@ -12,10 +12,7 @@ EXAMPLE = (CHECKOUT / "examples" / "plain" / "app.py").read_text("utf-8")
 
 
 def block(language):
-    """The one block of the README in a language;
-
-    further snippets of Python, which nothing runs, are marked `py`.
-    """
+    """Return the README's only block in a language. Python that is not run is marked `py`."""
     (text,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     return text
 
@@ -36,15 +33,6 @@ def test_the_python_is_that_of_the_example():
 
 def test_the_html_is_that_of_the_page_the_example_serves():
     assert block("html") in page()
-
-
-def test_the_python_is_ten_lines_and_the_html_four():
-    assert len(block("python").splitlines()) == 10
-    assert len(block("html").splitlines()) == 4
-
-
-def test_the_example_is_short():
-    assert len(EXAMPLE.splitlines()) < 60
 
 
 def test_every_failure_is_in_the_table():

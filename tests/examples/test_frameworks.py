@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+import webob
 from support import sites
 from support.frameworks import SITES
 from support.helpers import KEY, Browser, Mounted, Store, flow_for, landed, running_site
+from support.paths import CHECKOUT
 from support.sites import Boom
 
 from scconnect_wsgi import HAND_OVER, SCConnect
@@ -126,3 +128,36 @@ class Called:
     def _start(self, status, headers, exc_info=None):
         assert exc_info is None or exc_info[1] is None
         self.status, self.headers = status, headers
+
+
+if "flask" in SITES:  # and not a skip: under tox none may be left out
+
+    def test_the_recipe_for_flask_login_names_the_user_who_is_signed_in():
+        import flask
+        import flask_login
+
+        app = flask.Flask("a site", static_folder=None)
+        app.secret_key = KEY
+        manager = flask_login.LoginManager(app)
+
+        @manager.user_loader
+        def load(user_id):
+            user = flask_login.UserMixin()
+            user.id = user_id
+            return user
+
+        @app.get("/sign-in")
+        def sign_in():
+            flask_login.login_user(load("7"))
+            return "signed in"
+
+        text = (CHECKOUT / "docs" / "tokens.md").read_text("utf-8")
+        (recipe,) = re.findall(r"^```py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        names = {"app": app, "flask_login": flask_login}
+        exec(compile(recipe, "docs/tokens.md", "exec"), names)
+
+        signed_in = app.test_client().get("/sign-in").headers["Set-Cookie"].partition(";")[0]
+        ask = webob.Request.blank("/")
+        assert names["current_user"](ask) is None
+        ask.headers["Cookie"] = signed_in
+        assert names["current_user"](ask) == "7"

@@ -1,6 +1,6 @@
-"""The contract of SCConnect, over real sockets and in both protocols:
+"""The contract of SCConnect, over real sockets and in both protocols.
 
-what a site may say, and what comes of it.
+What a site may give it, and what happens then.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -40,10 +41,8 @@ from scconnect_wsgi import HAND_OVER, AccessToken, OAuth1, OAuth1Provider, OAuth
 from scconnect_wsgi.errors import ConfigurationError, ConnectError
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-EXCHANGE = {
-    "oauth1": "access_token",
-    "oauth2": "token",
-}  # the sandbox's name of the last request to the provider
+# The sandbox's name for the last request of a flow
+EXCHANGE = {"oauth1": "access_token", "oauth2": "token"}
 PREFIXES = pytest.mark.parametrize("prefix", ["", "/shop"], ids=["root", "prefix"])
 EVERYTHING = {
     "nothing": None,
@@ -79,7 +78,7 @@ def flow(protocol, provider):
 
 @pytest.fixture
 def exchanges(sandbox, protocol):
-    """How often the provider was asked for an access token in this test."""
+    """Return a callable: how often the provider was asked for an access token in this test."""
     before = sandbox.counts[EXCHANGE[protocol]]
     return lambda: sandbox.counts[EXCHANGE[protocol]] - before
 
@@ -93,8 +92,9 @@ def flow_cookies(browser):
 
 
 def assert_over(browser, answer):
-    """The flow's cookie has gone from the browser (the sign that it ended stays), and nobody keeps
-    the answer.
+    """Check that the flow has ended, and that nobody keeps the answer.
+
+    Its cookie has gone from the browser. The one that lists finished flows stays.
     """
     assert flow_cookies(browser) == ["scconnect-finished"]
     assert answer.headers["Cache-Control"] == "no-store"
@@ -144,7 +144,7 @@ def test_a_response_is_sent_as_it_is(flow, browser):
     with running_site(flow, store_token=store_token) as site:
         answer = browser.connect(site)
     assert (answer.status_code, answer.text, answer.headers["X-Own"]) == (201, "töken kept", "1")
-    assert answer.headers["Cache-Control"] == "max-age=5"  # the site's own word
+    assert answer.headers["Cache-Control"] == "max-age=5"  # the site's own header
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.cookies["session"] == "mine"
     assert flow_cookies(browser) == ["scconnect-finished"]
@@ -165,7 +165,7 @@ def test_anything_else_is_a_failed_storage(flow, browser, result):
     with running_site(flow, store_token=store) as site:
         answer = browser.connect(site)
     assert landed(answer)["error"] == "storage_failed"
-    assert "store_token must return" in landed(answer)["error_description"]
+    assert "store_token" in landed(answer)["error_description"]
     assert len(store.tokens) == 1
     assert_over(browser, answer)
 
@@ -188,11 +188,12 @@ def test_the_storage_is_given_the_token_and_the_request(protocol, flow, browser)
 
 
 class Unreliable(Store):
-    """Raises the first `times` times, and says the token while it does."""
+    """Raises the first ``times`` times, with the token in its message."""
 
     def __init__(self, times):
         super().__init__()
-        self.times, self.calls = times, 0
+        self.times = times
+        self.calls = 0
 
     def __call__(self, token, request):
         self.calls += 1
@@ -243,9 +244,8 @@ def test_37_a_storage_that_fails_always_is_told_once_to_everybody(flow, browser,
 
 
 def query_values(answer):
-    return set(
-        query(answer.request.url).values()
-    )  # the address that the test's own browser asked for, in urllib3's log
+    """Return what the test's own browser sent: urllib3 logs its address."""
+    return set(query(answer.request.url).values())
 
 
 def test_37_a_debugging_server_gets_the_exception_itself(flow, browser):
@@ -274,7 +274,8 @@ class Framework:
     """The wrapped application, which answers a hand-over inside its own framework."""
 
     def __init__(self, raising=None):
-        self.environ, self.raising = None, raising
+        self.environ = None
+        self.raising = raising
 
     def __call__(self, environ, start_response):
         self.environ = dict(environ)
@@ -289,7 +290,7 @@ class Framework:
 
 @contextmanager
 def plain_site(flow, app, prefix="", **options):
-    """Like running_site, without the validator between, which calls an application in its own way."""
+    """Like running_site, but without the validator, which calls applications in its own way."""
     application = SCConnect(app, flow, secret_key=KEY, **options)
     with serve(Mounted(application, prefix) if prefix else application) as server:
         yield Site(server.url.replace("127.0.0.1", "localhost") + prefix, None)
@@ -452,8 +453,8 @@ def test_6_base_url_alone_makes_the_callback_url(flow, browser, base_url, callab
     root = base_url.rstrip("/")
     spoofed = {"Forwarded": "host=evil.example;proto=https", "X-Forwarded-Prefix": "/evil"}
     spoofed |= {f"X-Forwarded-{name}": "evil.example" for name in ("Host", "Server", "Proto")}
-    asked = (lambda request: base_url) if callable_ else base_url
-    with running_site(flow, base_url=asked) as site:
+    given = (lambda request: base_url) if callable_ else base_url
+    with running_site(flow, base_url=given) as site:
         for headers in ({}, spoofed, {**spoofed, "Host": "evil.example"}):
             answer = browser.get(site.start, **CLICK, **headers)
             assert browser.decide(answer.headers["Location"]).startswith(
@@ -509,25 +510,21 @@ def test_a_base_url_callable_that_gives_no_address_refuses_the_start(flow, brows
 
 # The constructor
 
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "store_token": [None, "save", {"a": 1}],
     "base_url": [
-        *(
-            "http://shop.example",
-            "shop.example",
-            "",
-            "https://",
-            "https://u:p@shop.example",
-            "https://shop.example?a",
-        ),
-        *(
-            "https://shop.example#a",
-            "https://shop example",
-            "https://shop.example//a",
-            "ftp://shop.example",
-            5,
-            b"x",
-        ),
+        "http://shop.example",
+        "shop.example",
+        "",
+        "https://",
+        "https://u:p@shop.example",
+        "https://shop.example?a",
+        "https://shop.example#a",
+        "https://shop example",
+        "https://shop.example//a",
+        "ftp://shop.example",
+        5,
+        b"x",
     ],
     "request_token_path": [
         "oauth",
@@ -570,7 +567,7 @@ WRONG = {
     ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
 )
 def test_a_value_that_cannot_work_is_refused_when_the_site_starts(name, value):
-    options = {
+    options: dict[str, Any] = {
         "app": page_of_the_site,
         "flow": OAuth2("id", "secret of the client"),
         "secret_key": KEY,
@@ -587,15 +584,13 @@ def test_a_value_that_cannot_work_is_refused_when_the_site_starts(name, value):
 
 
 class Scenario:
-    """A site, a browser and a provider that is asked to behave badly at the token endpoint."""
+    """A site, a browser, and a provider that is told to misbehave at the token endpoint."""
 
     def __init__(self, protocol, provider, browser):
-        self.protocol, self.provider, self.browser, self.users = (
-            protocol,
-            provider,
-            browser,
-            ["joe"],
-        )
+        self.protocol = protocol
+        self.provider = provider
+        self.browser = browser
+        self.users = ["joe"]
         self.store = Store()
 
     def flow(self, misbehave=None):
@@ -689,7 +684,7 @@ BAD_DAYS = pytest.mark.parametrize("habit", ["down", "slow=20", "drip=0.3", "429
 
 @BAD_DAYS
 def test_36_a_bad_day_of_the_provider_at_the_start(provider, browser, habit):
-    """OAuth 1.0a alone: nobody is asked at the start of OAuth 2.1."""
+    """OAuth 1.0a only: the start of an OAuth 2.1 flow does not ask the provider."""
     with running_site(
         flow_for("oauth1", f"{provider}/misbehave/{habit}", transport=quick_transport())
     ) as site:
@@ -704,7 +699,7 @@ def test_36_a_bad_day_of_the_provider_at_the_callback(protocol, provider, browse
 
 
 def assert_one_error_in_time(browser, site, address, habit):
-    """The deadline is one second; the site's own pages answer meanwhile."""
+    """Check the time: the deadline is one second, and the site's own pages answer meanwhile."""
     with Browser() as visitor, ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
         waiting = pool.submit(browser.get, address, **CLICK)
@@ -721,22 +716,25 @@ def assert_one_error_in_time(browser, site, address, habit):
 
 
 def test_several_instances_in_one_process(provider, browser):
-    first, second = Store({"who": "first"}), Store({"who": "second"})
+    first = Store({"who": "first"})
+    second = Store({"who": "second"})
     inner = SCConnect(
         page_of_the_site, flow_for("oauth1", provider), secret_key=KEY, store_token=first
     )
-    paths = {
-        "request_token_path": "/two/begin",
-        "access_token_path": "/two/back/callback",
-        "assets_path": "/two/files",
-    }
     outer = SCConnect(
-        inner, flow_for("oauth2", provider), secret_key=KEY, store_token=second, **paths
+        inner,
+        flow_for("oauth2", provider),
+        secret_key=KEY,
+        store_token=second,
+        request_token_path="/two/begin",
+        access_token_path="/two/back/callback",
+        assets_path="/two/files",
     )
     with serve(outer) as server:
         one = Site(server.url, first)
         two = Site(server.url, second)
-        two.start, two.callback = f"{server.url}/two/begin", f"{server.url}/two/back/callback"
+        two.start = f"{server.url}/two/begin"
+        two.callback = f"{server.url}/two/back/callback"
         addresses = {site: browser.decide(browser.click(site)) for site in (one, two)}
         crossed = browser.get(
             addresses[two].replace("/two/back/callback", "/oauth/access_token"), **ARRIVAL
@@ -760,7 +758,8 @@ def test_custom_paths(flow, browser, prefix):
         "assets_path": "/static/sc",
     }
     with running_site(flow, prefix=prefix, **paths) as site:
-        site.start, site.callback = f"{site.url}/go", f"{site.url}/a.b/c_d~e/callback"
+        site.start = f"{site.url}/go"
+        site.callback = f"{site.url}/a.b/c_d~e/callback"
         answer = browser.connect(site)
         assert answer.headers["Location"].startswith(f"{prefix}/static/sc/close.html?username=joe")
         for path in ("/oauth/request_token", "/oauth/access_token", "/sc-connect/sc-connect.js"):
@@ -776,9 +775,7 @@ def sign_up(browser, provider, name):
 
 
 def test_39_threads_never_mix_up_users(sandbox, provider, protocol):
-    """Eight browsers of eight users at once, four flows each, two of them under way at the same
-    time.
-    """
+    """Eight users connect at once, four times each, with two flows in progress at a time."""
 
     def store_token(token, request):
         return {
@@ -787,7 +784,9 @@ def test_39_threads_never_mix_up_users(sandbox, provider, protocol):
         }
 
     def user(number):
-        name, owners, tokens = f"{protocol}-user-{number}", [], []
+        name = f"{protocol}-user-{number}"
+        owners = []
+        tokens = []
         with Browser() as browser:
             sign_up(browser, provider, name)
             for _ in range(2):
@@ -862,7 +861,7 @@ def echoing(environ, start_response):
 
 @pytest.mark.parametrize("app", [streaming, correcting, missing, echoing])
 def test_the_application_is_passed_through_byte_for_byte(flow, app):
-    """The same requests to the application alone and to the wrapped one."""
+    """Send the same request to the application by itself and to the wrapped one."""
     closed = []
     wrapped = SCConnect(app, flow, secret_key=KEY, store_token=Store())
 
@@ -887,23 +886,22 @@ def test_the_application_is_passed_through_byte_for_byte(flow, app):
 
 
 FOREIGN = [
-    *(
-        "/",
-        "",
-        "/anything",
-        "/sc-connect",
-        "/oauth",
-        "/oauth/",
-        "/oauth/request_token/",
-        "/oauth/request_token/x",
-    ),
-    *(
-        "/oauth/access_token/x",
-        "/OAUTH/request_token",
-        "//oauth/request_token",
-        "/x/oauth/request_token",
-    ),
-    *("/sc-connect.js", "/sc-connectx/close.html", "/\xff\xfe", "/oauth/request_token\x00"),
+    "/",
+    "",
+    "/anything",
+    "/sc-connect",
+    "/oauth",
+    "/oauth/",
+    "/oauth/request_token/",
+    "/oauth/request_token/x",
+    "/oauth/access_token/x",
+    "/OAUTH/request_token",
+    "//oauth/request_token",
+    "/x/oauth/request_token",
+    "/sc-connect.js",
+    "/sc-connectx/close.html",
+    "/\xff\xfe",
+    "/oauth/request_token\x00",
 ]
 
 
@@ -925,7 +923,9 @@ def test_a_foreign_path_reaches_the_application_untouched(flow, path):
         "HTTP_COOKIE": "\xff",
         "QUERY_STRING": "\xff&&",
     }
-    before, body, start_response = dict(environ), iter([b""]), object()
+    before = dict(environ)
+    body = iter([b""])
+    start_response: Any = object()
     wrapped = SCConnect(app, flow, secret_key=KEY, store_token=Store())
     if path == "/anything":
         with pytest.raises(OSError, match="own") as passed:

@@ -1,10 +1,11 @@
-"""Who may start a flow, and what a start can be talked into:
+"""Who may start a flow, and what a request for the start cannot change.
 
-lines 1 to 6 and 33 of the list of threats.
+Lines 1 to 6 and 33 of the list of threats.
 """
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
@@ -71,7 +72,7 @@ def assert_nothing_began(answer, status):
 
 
 def assert_asks(answer):
-    """The page with one button, which posts to its own address."""
+    """Check that this is the page with one button, which posts to the page's own address."""
     assert_nothing_began(answer, 200)
     assert answer.text.count("<button") == answer.text.count("<form") == 1
     assert '<form method="post">' in answer.text
@@ -132,8 +133,13 @@ FOREIGN = [
     "{0}@evil.example",
     "http://evil.example/{0}",
     "null",
+    "https://{1}",
+    "{0}0",
+    "//{1}",
+    "http://localhost",
+    "http://[",
+    "http://{1}:port",
 ]
-FOREIGN += ["https://{1}", "{0}0", "//{1}", "http://localhost", "http://[", "http://{1}:port"]
 
 
 @pytest.mark.parametrize("name", ["Origin", "Referer"])
@@ -258,8 +264,8 @@ def test_threat_06_without_base_url_only_a_loopback_host_is_believed(provider, p
 
 
 def ask(provider, protocol, base_url=None, **environ):
-    """One request for the start with an environ that no client could cause."""
-    app = validator(
+    """Send a request for the start with an environ that no client could cause."""
+    app: Any = validator(
         SCConnect(
             page_of_the_site,
             flow_for(protocol, provider.url),

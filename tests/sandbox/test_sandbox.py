@@ -286,7 +286,9 @@ def test_oauth2_a_secret_in_the_query_or_the_header_does_not_count(root, browser
     url = f"{root}/oauth/token"
     asked = requests.post(url, data=body, params=CLIENT, timeout=10)
     assert (asked.status_code, asked.json()) == (400, {"error": "invalid_request"})
-    asked = requests.post(url, data=body, auth=tuple(CLIENT.values()), timeout=10)
+    asked = requests.post(
+        url, data=body, auth=(CLIENT["client_id"], CLIENT["client_secret"]), timeout=10
+    )
     assert (asked.status_code, asked.json()) == (401, {"error": "invalid_client"})
     assert requests.post(url, json={**body, **CLIENT}, timeout=10).json() == {
         "error": "invalid_request"
@@ -628,11 +630,15 @@ def test_tokens_of_one_protocol_open_nothing_in_the_other(root, browser):
 @pytest.mark.parametrize("way", ["header", "body"])
 def test_sign_out_ends_the_session_of_the_token(root, browser, way):
     token = tokens(browser, root)
-    how = {"headers": {"Authorization": f"OAuth {token['access_token']}"}}
+    headers, body = {"Authorization": f"OAuth {token['access_token']}"}, None
     if way == "body":
-        how = {"json": {"access_token": token["access_token"]}}
-    assert requests.post(f"{root}/sign-out", timeout=10, **how).status_code == 200
-    assert requests.post(f"{root}/sign-out", timeout=10, **how).status_code == 401
+        headers, body = {}, {"access_token": token["access_token"]}
+    assert (
+        requests.post(f"{root}/sign-out", headers=headers, json=body, timeout=10).status_code == 200
+    )
+    assert (
+        requests.post(f"{root}/sign-out", headers=headers, json=body, timeout=10).status_code == 401
+    )
     assert call(root, token["access_token"]).status_code == 401
 
 

@@ -96,9 +96,9 @@ def refresher(**settings):
     """A process of refresher.py that is ready."""
     command = [sys.executable, str(TESTS / "support" / "refresher.py"), json.dumps(settings)]
     path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    env = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path}, text=True, **pipes
+        command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         try:
             assert process.stdout.readline() == "ready\n"

@@ -20,7 +20,7 @@ def raw():
     server = databases.running("redis")
     server.clear()
     with closing(Redis.from_url(server.url)) as client:
-        client.url = server.url
+        client.url = server.url  # type: ignore[attr-defined]
         yield client
 
 

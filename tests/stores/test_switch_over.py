@@ -106,7 +106,7 @@ class Pair:
         self._forwarder.target = new.port
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def pair(request):
     kind = request.param
     old, new = databases.another(kind.server), databases.another(kind.server)

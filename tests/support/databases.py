@@ -95,6 +95,18 @@ class Server:
 
     goodbye = signal.SIGTERM
 
+    def prepare(self):
+        """Set ``url``, and make what the server needs before its first start."""
+        raise NotImplementedError
+
+    def command(self):
+        """The program and its options."""
+        raise NotImplementedError
+
+    def ask(self):
+        """Ask the server anything; raises while it does not answer."""
+        raise NotImplementedError
+
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="scconnect-")
         self.data = f"{self.folder}/data"

@@ -67,11 +67,11 @@ def answer_to(request, number):
     path = request.line.split()[1]
     form = {name: values[0] for name, values in parse_qs(request.body).items()}
     if path == "/token":
-        body = {
+        token = {
             "access_token": f"for {form.get('code') or form['refresh_token']}",
             "token_type": "OAuth",
         }
-        return answer(json.dumps(body).encode(), content_type="application/json")
+        return answer(json.dumps(token).encode(), content_type="application/json")
     if path == "/request_token":
         body = f"oauth_token=number-{number}&oauth_token_secret=s&oauth_callback_confirmed=true"
         return answer(body.encode(), content_type="application/x-www-form-urlencoded")

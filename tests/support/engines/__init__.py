@@ -15,6 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 DEADLINE = 15  # seconds; two busy cores take a few for a page that is there at once elsewhere
 PAUSE = 0.03  # seconds between two looks
@@ -24,7 +25,7 @@ class Refused(Exception):  # noqa: N818  # it says what happened, as the errors 
     """The browser could not do it: the window has closed, or is on its way to another page."""
 
 
-def until(question: Callable[[], object], what: str) -> object:
+def until(question: Callable[[], Any], what: str) -> Any:
     """The answer, once it is true; a browser that refuses is asked again until the deadline."""
     deadline = time.monotonic() + DEADLINE
     while True:
@@ -42,6 +43,9 @@ def until(question: Callable[[], object], what: str) -> object:
 
 class Window(ABC):
     """A tab or a popup. ``handle`` is the driver's name for it."""
+
+    profile: Any  # each engine's own
+    handle: Any
 
     def __init__(self, profile: Profile, handle: object) -> None:
         self.profile, self.handle = profile, handle

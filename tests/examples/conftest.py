@@ -1,0 +1,16 @@
+"""Tests of single frameworks run only where tox.ini asks for that framework."""
+
+from support.frameworks import NAMES
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out, without a skip, the tests whose parameter `framework` is not asked for."""
+    left_out = [item for item in items if framework_of(item) not in (None, *NAMES)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def framework_of(item):
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return parameters.get("framework")
