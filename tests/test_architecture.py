@@ -33,7 +33,7 @@ ROOMS = {
     "account": set(),
     "encryption": {"errors", "keys"},
     "transport": {"errors"},
-    "flow": {"provider", "token", "transport"},
+    "flow": {"provider", "token", "transport"},  # the latter for the type checker only
     "protocols": {"errors", "flow", "keys", "provider", "query", "token", "transport"},
     "middleware": {
         "encryption",
@@ -81,7 +81,7 @@ ROOMS = {
 OUTSIDE = {
     "requests": {"connections", "transport"},
     "urllib3": {"transport"},
-    "certifi": {"connections", "transport"},
+    "certifi": {"transport"},
     "redis": {"stores"},
     "sqlalchemy": {"stores"},
     "webob": {"connections", "demo", "middleware", "sandbox", "testing"},

@@ -15,7 +15,7 @@ from support.helpers import Browser, flow_for, running_site
 from support.paths import TESTS
 
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.transport.client import Call, Transport
+from scconnect_wsgi.transport.client import HTTPRequest, Transport
 
 SECRET = "one-time-secret-of-this-test"
 LEAKS = {
@@ -82,7 +82,7 @@ def test_32_a_line_of_a_library_counts_where_the_package_made_it():
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
         browser.get(f"{provider.url}/?{SECRET}")
         assert listener.leaks({SECRET}) == []
-        Transport().send(lambda: Call("GET", f"{provider.url}/?{SECRET}", {}))
+        Transport().send(lambda: HTTPRequest("GET", f"{provider.url}/?{SECRET}", {}))
         assert [line.split()[0] for line in listener.leaks({SECRET})] == ["urllib3.connectionpool"]
 
 

@@ -10,7 +10,7 @@ from scconnect_wsgi.account import Account
 from scconnect_wsgi.connections.naming import account_key
 from scconnect_wsgi.errors import ProviderError
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Call
+from scconnect_wsgi.transport.client import HTTPRequest
 
 if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
@@ -23,9 +23,9 @@ def fetch_account(flow: ApiFlow, api_url: str, token: AccessToken) -> Account:
     """
     url = f"{api_url.rstrip('/')}/me"
 
-    def request() -> Call:
+    def request() -> HTTPRequest:
         authorization = flow.authorization(token, "GET", url)
-        return Call("GET", url, {**flow.provider.headers, "Authorization": authorization})
+        return HTTPRequest("GET", url, {**flow.provider.headers, "Authorization": authorization})
 
     response = flow.transport.send(request)
     if response.status == 404:

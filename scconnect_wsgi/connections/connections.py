@@ -25,7 +25,6 @@ from scconnect_wsgi.connections.naming import connection_id, user_at
 from scconnect_wsgi.connections.refresh import Refresher, error_that_ended, needs_refresh
 from scconnect_wsgi.connections.saving import save_over_previous
 from scconnect_wsgi.connections.session import ApiSession
-from scconnect_wsgi.connections.sign_out import sign_out, signs_out
 from scconnect_wsgi.errors import (
     ConfigurationError,
     ConnectError,
@@ -220,12 +219,12 @@ class Connections:
         return bool(user) and connection.user == user and connection.api_url == self._api_url
 
     def _sign_out(self, connection: Connection) -> None:
-        if not signs_out(self._flow):
+        if not self._flow.signs_out:
             return
         if needs_refresh(connection) and connection.token.refresh_token is not None:
             # an expired token signs nobody out
             connection = self._refresher.refresh(connection)
-        sign_out(self._flow, connection.token)
+        self._flow.sign_out(connection.token)
 
     def _report_lost(self, connection: Connection, error: NotConnected) -> None:
         log.warning("Connection %s, %s: %s", connection.id, error.code, error.message)

@@ -10,7 +10,7 @@ from oauthlib import oauth1
 
 from scconnect_wsgi.errors import ConnectError, ProviderError
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Call, shared_transport
+from scconnect_wsgi.transport.client import HTTPRequest, shared_transport
 
 TRACKS = "/me/tracks?linked_partitioning=true&limit=50"
 Sign = Callable[[AccessToken, str], dict[str, str]]  # from a token and a URL to GET headers
@@ -47,7 +47,7 @@ class Api:
 
     def _get(self, token: AccessToken, path: str) -> dict[str, Any]:
         url = self._root + path
-        answer = shared_transport().send(lambda: Call("GET", url, self._sign(token, url)))
+        answer = shared_transport().send(lambda: HTTPRequest("GET", url, self._sign(token, url)))
         if answer.status == 401:
             raise NoLongerAllowedError(
                 "SoundCloud no longer accepts this token: it has expired, or was revoked."

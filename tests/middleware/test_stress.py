@@ -128,7 +128,7 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
     assert len(visitors.tokens) == len(set(visitors.tokens)) == connected
     asked = Counter(sandbox_process.counts()) - before
     assert asked[EXCHANGE[protocol]] == connected, asked
-    assert list(flow.transport._adapters) == [os.getpid()]  # one pool for all threads
+    assert [key[0] for key in flow.transport._pools] == [os.getpid()]  # one pool for all threads
     assert late < 30  # no thread hung
     assert threading.active_count() <= threads + 1
 

@@ -39,7 +39,7 @@ def page(environ, start_response):
 
 
 def store_token(token, request):
-    pools = " ".join(map(str, flow.transport._adapters))
+    pools = " ".join(str(key[0]) for key in flow.transport._pools)
     return {{"pid": os.getpid(), "master": MASTER, "pools": pools}}
 
 
