@@ -20,13 +20,15 @@ def checked_keys(given: object, option: str) -> list[bytes]:
     to guess. That applies to old keys too, because they still verify.
     """
     keys: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not keys:
+        raise ConfigurationError(option, f"must not be empty: {NEW_KEY}")
     if not all(isinstance(key, (str, bytes)) for key in keys):
         raise ConfigurationError(
             option, f"must be a string or bytes, or several from oldest to newest: {NEW_KEY}"
         )
     if any(len(key) < LENGTH for key in keys):
         raise ConfigurationError(option, f"must have at least {LENGTH} characters: {NEW_KEY}")
-    if not keys or any(len(set(key)) < VARIETY for key in keys):
+    if any(len(set(key)) < VARIETY for key in keys):
         raise ConfigurationError(option, f"must be hard to guess: {NEW_KEY}")
     try:
         return [key.encode("utf-8") if isinstance(key, str) else key for key in keys]

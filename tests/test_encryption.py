@@ -140,7 +140,7 @@ NO_STRING = "must be a string or bytes"
         ("ab" * 20, GUESSABLE),
         (b"ab" * 20, GUESSABLE),
         ([OLD, "ab" * 20], GUESSABLE),
-        ([], GUESSABLE),
+        ([], "must not be empty"),
         ([None], NO_STRING),
         ({OLD: NEW}, NO_STRING),
     ],

@@ -7,7 +7,8 @@ so that requests itself, which would carry the token along, never sees it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from scconnect_wsgi.connections.refresh import (
     mark_ended,
     needs_refresh,
 )
-from scconnect_wsgi.connections.waiting import SAFE_METHODS, send_patiently
+from scconnect_wsgi.connections.waiting import SAFE_METHODS, discard, send_patiently
 from scconnect_wsgi.errors import ConnectError, ConnectionRevoked, NotConnected
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport.client import HTTPRequest, HTTPResponse, as_sent
@@ -103,30 +104,36 @@ class TokenAdapter(BaseAdapter):
             return deliver(request)
         self._refresh_ahead()
         response = self._patiently(request, deliver)
-        if self._is_rejected(response) and self._load_newer_token():
+        with _closed_on_error(response):
+            has_newer_token = self._is_rejected(response) and self._load_newer_token()
+        if has_newer_token:
             if not self._may_resend(request):
                 return response
+            discard(response)
             response = self._patiently(request, deliver)
-        if not self._is_rejected(response) or not self._renew(request):
+        with _closed_on_error(response):
+            is_renewed = self._is_rejected(response) and self._renew()
+        if not is_renewed:
             return response
-        if not self._may_resend(request):
+        if self._may_resend(request):
+            discard(response)
+            response = self._patiently(request, deliver)
+            if not self._is_rejected(response):
+                return response
+        with _closed_on_error(response):
             self._end_if_refused(self._ask_me())
-            return response
-        response = self._patiently(request, deliver)
-        if self._is_rejected(response):
-            self._end_if_refused(self._verdict_after_401_of(request))
         return response
 
     def close(self) -> None:
         """Do nothing: the connections belong to the transport."""
 
     def _is_rejected(self, response: requests.Response) -> bool:
-        """Return whether a response rejects the token, as far as the protocol can tell."""
-        head = HTTPResponse(response.status_code, response.headers, b"")
-        if not self._flow.rejects_token(head):
-            return False
-        _ = response.content  # read to its end, its connection can be used again
-        return True
+        """Return whether a response seems to reject the token.
+
+        The body is left for the caller, however long it is. ``/me`` is asked before anything
+        follows from this.
+        """
+        return self._flow.rejects_token(HTTPResponse(response.status_code, response.headers, b""))
 
     def _load_newer_token(self) -> bool:
         """Return whether somebody else has stored another token since this one was loaded.
@@ -137,14 +144,15 @@ class TokenAdapter(BaseAdapter):
         self.connection = load_live(self._store, previous.id)
         return self.connection.token != previous.token
 
-    def _renew(self, request: requests.PreparedRequest) -> bool:
-        """Refresh the token after a 401 of this request, if the token is to blame.
+    def _renew(self) -> bool:
+        """Refresh the token after a 401, if the token is to blame.
 
         Returns whether that was done. ``/me`` is asked first, which costs less than a refresh
         token: a resource that always answers 401 must not use one up at each call. If ``/me`` does
-        not tell (some providers have none), a fresh token is left alone.
+        not tell (some providers have none), a fresh token is left alone, and a refresh that fails
+        leaves the caller with the 401.
         """
-        verdict = self._verdict_after_401_of(request)
+        verdict = self._ask_me()
         if self.connection.token.refresh_token is None:
             self._end_if_refused(verdict)
             return False
@@ -152,7 +160,14 @@ class TokenAdapter(BaseAdapter):
         fresh = abs(time.time() - self.connection.obtained_at) < FRESH
         if verdict is Verdict.ACCEPTED or (verdict is Verdict.UNKNOWN and fresh):
             return False
-        self._refresh()
+        try:
+            self._refresh()
+        except NotConnected:
+            raise
+        except ConnectError:
+            if verdict is Verdict.REFUSED:
+                raise
+            return False
         return True
 
     def _end_if_refused(self, verdict: Verdict) -> None:
@@ -160,13 +175,12 @@ class TokenAdapter(BaseAdapter):
         if verdict is Verdict.REFUSED:
             self._settle(mark_ended(self._store, self.connection, ConnectionRevoked.code))
 
-    def _verdict_after_401_of(self, request: requests.PreparedRequest) -> Verdict:
-        """Return what ``/me`` says about the token, after this request was answered with a 401."""
-        if request.method == "GET" and str(request.url).partition("?")[0] == self._me():
-            return Verdict.REFUSED  # it was ``/me`` itself
-        return self._ask_me()
-
     def _ask_me(self) -> Verdict:
+        """Ask ``/me`` about the token, even after a 401 of ``/me`` itself.
+
+        That may have been about its parameters, and only here its body is read: some providers of
+        OAuth 1.0a name the problem there, such as a clock that is wrong.
+        """
         try:
             with paused():
                 response = self._flow.transport.send(self._request_of_me)
@@ -186,13 +200,9 @@ class TokenAdapter(BaseAdapter):
         return as_sent(f"{self.connection.api_url.rstrip('/')}/me")
 
     def _may_resend(self, request: requests.PreparedRequest) -> bool:
-        """Return whether a request may be sent again because of its answer.
-
-        A body that was read while it was sent cannot be.
-        """
-        body: Any = request.body
+        """Return whether a request may be sent again because of its answer."""
         allowed = request.method in SAFE_METHODS or self.resend
-        return allowed and isinstance(body, (str, bytes, type(None)))
+        return allowed and _can_be_read_again(request.body)
 
     def _refresh_ahead(self) -> None:
         """Refresh a token that expires soon.
@@ -223,7 +233,7 @@ class TokenAdapter(BaseAdapter):
 
     def _patiently(self, request: requests.PreparedRequest, deliver: Deliver) -> requests.Response:
         send = partial(self._signed, request, deliver)
-        if request.method not in SAFE_METHODS:
+        if request.method not in SAFE_METHODS or not _can_be_read_again(request.body):
             return send()
         return send_patiently(send, self.patience, self._sleep)
 
@@ -244,6 +254,21 @@ class TokenAdapter(BaseAdapter):
             raise
         response.request = request
         return response
+
+
+@contextmanager
+def _closed_on_error(response: requests.Response) -> Iterator[None]:
+    """Close a response that the caller will not get, because something is raised in its place."""
+    try:
+        yield
+    except BaseException:
+        response.close()
+        raise
+
+
+def _can_be_read_again(body: object) -> bool:
+    """Return whether a body is still there after it was sent; an open file has been read."""
+    return body is None or isinstance(body, (str, bytes))
 
 
 def _form(request: requests.PreparedRequest) -> str:

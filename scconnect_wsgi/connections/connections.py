@@ -53,9 +53,9 @@ class Connections:
     """The connections that one flow makes, in one store.
 
     ``identify(request)`` returns the name of the site's user who is signed in; None, an empty
-    string and "None" mean nobody. ``on_lost(connection, error)`` is called once, in one of the processes,
-    when a connection ends that only its user can mend: ``error`` is a ConnectionRevoked or a
-    RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
+    string and "None" mean nobody. ``on_lost(connection, error)`` is called once, in one of the
+    processes, when a connection ends that only its user can mend: ``error`` is a ConnectionRevoked
+    or a RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ from scconnect_wsgi.account import Account
 from scconnect_wsgi.connections.accounts import account_from
 from scconnect_wsgi.connections.adapter import OnLost, TokenAdapter
 from scconnect_wsgi.connections.addresses import is_within
-from scconnect_wsgi.connections.waiting import discard
+from scconnect_wsgi.connections.waiting import SAFE_METHODS, discard
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport.cap import MAX_PAGE, capped
@@ -106,6 +106,17 @@ class ApiSession(requests.Session):
         options.setdefault("timeout", self._timeout)
         return super().request(method, self._address(url), *args, **options)
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, or None if following it would send a request twice.
+
+        requests repeats a method other than GET for 307 and 308, and PUT, PATCH and DELETE for 301.
+        Such a redirect is returned to the caller, unless ``resend`` is set.
+        """
+        if _repeats_request(resp) and not self.resend:
+            return None
+        target: str | None = super().get_redirect_target(resp)
+        return target
+
     def me(self) -> Account:
         """Return whose account it is.
 
@@ -168,6 +179,16 @@ class ApiSession(requests.Session):
                 f"The API answered with something other than expected (status {status})."
             )
         return found
+
+
+def _repeats_request(redirect: requests.Response) -> bool:
+    """Return whether requests would follow with the same method, which is not a safe one."""
+    method = redirect.request.method
+    if method in SAFE_METHODS:
+        return False
+    if redirect.status_code == 301:
+        return method != "POST"
+    return redirect.status_code in (307, 308)
 
 
 def _parsed(response: requests.Response) -> Any:

@@ -204,8 +204,12 @@ class OAuth2:
             )
 
     def rejects_token(self, response: HTTPResponse) -> bool:
-        """Return whether an API response rejects the token: whether it is a 401."""
-        return response.status == 401
+        """Return whether an API response rejects the token: a 401, unless it is about the scope.
+
+        RFC 6750 section 3.1 has ``insufficient_scope`` for that, with 403; some send 401.
+        """
+        challenge = response.headers.get("WWW-Authenticate", "")
+        return response.status == 401 and "insufficient_scope" not in challenge
 
     def _redeem(self, grant_type: str, fields: Mapping[str, str]) -> AccessToken:
         headers = {**self.provider.headers, "Accept": "application/json", "Content-Type": FORM}

@@ -240,6 +240,8 @@ class Sandbox:
         return webob.Response(status=204)
 
     def _set_faults(self, request: webob.Request) -> webob.Response:
+        if set(request.POST) - {"name"}:
+            return webob.Response(json_body={"error": "The only field is name."}, status=400)
         words = [str(word) for word in request.POST.getall("name")]
         try:
             self.misbehave(*[word for word in words if word])

@@ -188,10 +188,10 @@ class RedisStore:
         The next call connects to the server that is primary now.
         """
         pool = self._redis.connection_pool
-        if isinstance(pool, redis.BlockingConnectionPool):
-            pool.disconnect()  # all of them: in redis-py 5 it cannot spare those in use
-        else:
-            pool.disconnect(inuse_connections=False)
+        try:
+            pool.disconnect(inuse_connections=False)  # other threads are reading from those
+        except TypeError:  # a BlockingConnectionPool of redis-py 5 cannot spare them
+            pool.disconnect()
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"

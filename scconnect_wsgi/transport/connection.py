@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 from urllib3.util.connection import create_connection
+from urllib3.util.ssltransport import SSLTransport
 
 from scconnect_wsgi.transport.deadline import Deadline, current_deadline
 from scconnect_wsgi.transport.strict import TLS_RECORD, StrictResponse
@@ -60,6 +61,10 @@ class StrictConnection(HTTPConnection):
     def is_connected(self) -> bool:
         """Whether the connection may carry another request; the pool opens a new one if not."""
         if time.monotonic() - self._last_used >= MAX_IDLE:
+            return False
+        if isinstance(self.sock, SSLTransport):
+            # TLS through an https proxy: what came behind a response may wait in its memory,
+            # where nothing below can see it
             return False
         if self._last_response is not None and self._last_response.more_came:
             return False

@@ -426,7 +426,7 @@ WRONG = [
         encryption_key=f"short {SECRET_KEY}",
     ),
     wrong("a key to guess", "oauth2", "secret_key", "hard to guess", secret_key="ab" * 20),
-    wrong("a key of blanks", "oauth2", "secret_key", "hard to guess", secret_key="  "),
+    wrong("a key of blanks", "oauth2", "secret_key", "must not be empty", secret_key="  "),
     wrong(
         "one secret for two",
         "oauth2",

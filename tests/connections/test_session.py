@@ -198,6 +198,8 @@ def test_a_redirect_within_the_api_keeps_the_token(api, session):
 @pytest.mark.parametrize("status", ["307 Temporary", "308 Permanent"])
 def test_what_is_posted_is_not_carried_to_another_host(api, elsewhere, session, status):
     api.say("/tracks", (status, {"Location": f"{elsewhere.url}/tracks"}, ""))
+    assert session.post("/tracks", data={"title": "private"}).status_code == int(status[:3])
+    session.resend = True
     with pytest.raises(requests.exceptions.InvalidURL, match="may leave the API"):
         session.post("/tracks", data={"title": "private"})
     assert elsewhere.asked == []
@@ -428,6 +430,127 @@ def test_a_provider_without_me_has_its_tokens_refreshed_on_a_401(api, renewable)
     api.say("/me", GONE)
     assert renewable.get("/tracks").status_code == 200
     assert asked(api) == ["GET /tracks", "GET /me", "POST /oauth/token", "GET /tracks"]
+
+
+@pytest.mark.parametrize("path", ["/me?fields=mail", "/me/tracks", "/ME"])
+def test_52_a_401_of_what_is_almost_me_is_the_callers(api, renewable, lost, path):
+    api.say(path, UNVERIFIED)
+    api.say("/me", WELCOME)
+    assert renewable.get(path).status_code == 401
+    assert asked(api) == [f"GET {path}", "GET /me"]
+    assert lost == []
+
+
+@pytest.mark.parametrize("path", ["/me", "/tracks"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "oauth_problem=timestamp_refused&oauth_acceptable_timestamps=1-2",
+        '{"oauth_problem": "nonce_used"}',
+        '{"errors": [{"code": 135, "message": "Timestamp out of bounds."}]}',
+    ],
+)
+def test_52_a_problem_that_is_named_in_the_body_ends_nothing(api, lost, path, body):
+    """A host whose clock is wrong would end every connection that it uses."""
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", ("401 Unauthorized", {}, body))
+    token = AccessToken("t", token_secret=SECRET)
+    with session_for(
+        oauth1_at(api.url), token=token, on_lost=lambda *heard: lost.append(heard)
+    ) as session:
+        assert session.get(path).status_code == 401
+        assert (session.connection.ended, lost) == ("", [])
+
+
+def test_52_a_realm_that_sounds_like_a_problem_is_none(api, lost):
+    refused = ("401 Unauthorized", {"WWW-Authenticate": 'OAuth realm="signature_service"'}, "{}")
+    api.say("/tracks", refused)
+    api.say("/me", refused)
+    token = AccessToken("t", token_secret=SECRET)
+    with session_for(oauth1_at(api.url), token=token) as session, pytest.raises(ConnectionRevoked):
+        session.get("/tracks")
+
+
+def test_52_a_token_without_the_scope_is_not_refused(api, renewable, lost):
+    challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
+    api.say("/tracks", ("401 Unauthorized", challenge, "{}"))
+    assert renewable.get("/tracks").status_code == 401
+    assert asked(api) == ["GET /tracks"]
+    assert lost == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ("503 Unavailable", {}, ""),
+        ("429 Too Many Requests", {"Retry-After": "60"}, ""),
+        ("400 Bad Request", {}, '{"error": "invalid_client"}'),
+    ],
+)
+def test_55_the_token_endpoints_trouble_does_not_hide_the_401_in_hand(api, renewable, trouble):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", ("503 Unavailable", {}, ""))
+    api.say("/oauth/token", trouble)
+    response = renewable.post("/tracks", data=b"RIFF")
+    assert (response.status_code, response.json()["message"]) == (401, "Unauthorized")
+    assert asked(api) == ["POST /tracks", "GET /me", "POST /oauth/token"]
+
+
+def test_55_but_it_is_told_if_the_token_was_refused(api, renewable):
+    api.say("/tracks", UNVERIFIED)
+    api.say("/me", UNVERIFIED)
+    api.say("/oauth/token", ("503 Unavailable", {}, ""))
+    with pytest.raises(ProviderUnavailable):
+        renewable.get("/tracks")
+
+
+REPEATING = [
+    *[("307 Temporary", method) for method in ("POST", "PUT", "PATCH", "DELETE")],
+    *[("308 Permanent", method) for method in ("POST", "PUT", "PATCH", "DELETE")],
+    *[("301 Moved", method) for method in ("PUT", "PATCH", "DELETE")],
+]
+
+
+@pytest.mark.parametrize(("status", "method"), REPEATING)
+def test_56_a_redirect_does_not_send_it_again_either(api, session, status, method):
+    api.say("/a", (status, {"Location": "/b"}, ""))
+    response = session.request(method, "/a", data=b"RIFF")
+    assert (response.status_code, response.headers["Location"]) == (int(status[:3]), "/b")
+    assert asked(api) == [f"{method} /a"]
+
+
+@pytest.mark.parametrize("status", ["307 Temporary", "308 Permanent"])
+def test_56_unless_the_caller_said_that_a_redirect_may(api, session, status):
+    session.resend = True
+    api.say("/a", (status, {"Location": "/b"}, ""))
+    assert session.post("/a", data=b"RIFF").status_code == 200
+    assert [(one.method, one.path, one.body) for one in api.asked] == [
+        ("POST", "/a", b"RIFF"),
+        ("POST", "/b", b"RIFF"),
+    ]
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other"])
+def test_a_redirect_that_turns_a_post_into_a_get_is_followed(api, session, status):
+    """SoundCloud's /resolve and its like; the body stays behind."""
+    api.say("/a", (status, {"Location": "/b"}, ""))
+    assert session.post("/a", data=b"RIFF").status_code == 200
+    assert [(one.method, one.path, one.body) for one in api.asked][1:] == [("GET", "/b", b"")]
+
+
+def test_56_a_get_whose_body_was_read_is_not_sent_again(api, session, slept):
+    api.say("/a", ("503 Unavailable", {"Retry-After": "1"}, ""))
+    assert session.get("/a", data=io.BytesIO(b"a query")).status_code == 503
+    assert (len(api.asked), slept) == (1, [])
+
+
+def test_46_the_body_of_a_401_is_the_callers_to_read(api, renewable):
+    api.say("/tracks", ("401 Unauthorized", {}, "x" * 1_000_000))
+    api.say("/me", WELCOME)
+    with renewable.get("/tracks", stream=True) as response:
+        assert response.status_code == 401
+        assert not response._content_consumed
+        assert len(response.raw.read(10)) == 10
 
 
 def test_56_what_changes_something_is_not_sent_again_by_itself(api, renewable):

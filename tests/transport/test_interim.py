@@ -4,10 +4,13 @@ each call gets its own answer (threats 41 and 46).
 """
 
 import json
+import select
+import socket
 import ssl
+import threading
 import time
 import tracemalloc
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from urllib.parse import parse_qs
 
 import pytest
@@ -304,6 +307,49 @@ def test_threat_41_a_proxy_may_say_more_before_it_tunnels(tls, bundle):
         with sessions_of(flow, "joe") as (joe,):
             assert joe.get("/me").text == "OAuth token of joe"
         assert flow.refresh(AccessToken("old", refresh_token="bob")).token == "for bob"
+
+
+def gathering_tunnel(connection):
+    """Be a proxy that passes on in one piece what the server sends within 50 milliseconds."""
+    request = connection.request()
+    host, _, port = request.line.split()[1].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as onward:
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        pass_on = threading.Thread(target=copy, args=[connection.sock, onward], daemon=True)
+        pass_on.start()
+        with suppress(OSError):
+            while data := onward.recv(65_536):
+                while select.select([onward], [], [], 0.05)[0]:
+                    more = onward.recv(65_536)
+                    if not more:
+                        break
+                    data += more
+                connection.send(data)
+
+
+def copy(source, target):
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_threat_41_what_waits_in_the_tls_of_a_proxy_is_nobodys_answer(scheme, tls, bundle):
+    """Through an https proxy, the second response lies decrypted in the memory of urllib3."""
+
+    def talk(connection):
+        while request := connection.request():
+            connection.send(answer_to(request, len(connection.wire.requests)))
+            if len(connection.wire.requests) == 1:
+                connection.send(SOMEBODY_ELSES)
+
+    proxy_tls = tls if scheme == "https" else None
+    with wire(gathering_tunnel, proxy_tls) as proxy, wire(talk, tls) as server:
+        flow = flow_at(server.url, ca_bundle=bundle, proxy=f"{scheme}://localhost:{proxy.port}")
+        with sessions_of(flow, "joe", "ann") as (joe, ann):
+            assert joe.get("/me").text == "OAuth token of joe"
+            assert ann.get("/me").text == "OAuth token of ann"
+            assert joe.get("/me").text == "OAuth token of joe"
 
 
 def test_threat_41_an_answer_to_head_that_has_a_body_after_all(tls, bundle):
