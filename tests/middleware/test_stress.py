@@ -1,7 +1,4 @@
-"""Threat 39:
-
-many users at once through one instance, against a provider that checks everything it is sent.
-"""
+"""Threat 39: many users at once use one instance, and the provider checks every request."""
 
 import os
 import random
@@ -24,21 +21,19 @@ from support.helpers import ARRIVAL, CLIENT, Browser, flow_for, hidden_fields, l
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
-SECONDS = float(
-    os.environ.get("TESTS_STRESS_SECONDS", "5")
-)  # a minute in tox.ini, less while working
+SECONDS = float(os.environ.get("TESTS_STRESS_SECONDS", "5"))  # tox.ini sets a minute
 THREADS = 32
-FLOWS = 300 if SECONDS >= 60 else 60  # past a provider that hangs up
+FLOWS = 300 if SECONDS >= 60 else 60  # through a provider that closes connections
 
-EXCHANGE = {"oauth2": "token", "oauth1": "access_token"}  # what the sandbox counts it as
-# Seconds a user takes, ten times as long as the provider below leaves an idle connection open
+EXCHANGE = {"oauth2": "token", "oauth1": "access_token"}  # the sandbox's names in its counts
+# Seconds for which a user is away: ten times as long as the provider below keeps an idle connection
 AWAY = 0.03
 
 both_protocols = pytest.mark.parametrize("protocol", ["oauth2", "oauth1"])
 
 
 def owner_of(token, root):
-    """Whose token this is, as the provider says."""
+    """Ask the provider whose token this is."""
     if token.token_secret is None:
         session = requests.Session()
         session.headers["Authorization"] = f"OAuth {token.token}"
@@ -52,10 +47,7 @@ def owner_of(token, root):
 
 
 class Visitors:
-    """What many browsers at once went through:
-
-    connections, their tokens, and whatever went wrong.
-    """
+    """Many users with browsers, and a record of their connections, tokens and failures."""
 
     def __init__(self, root):
         self.root = root
@@ -73,10 +65,7 @@ class Visitors:
             self.done[kind] += 1
 
     def visit(self, name, site, until):
-        """A user who connects again and again:
-
-        now and then in two tabs, or begins and never comes back.
-        """
+        """Connect again and again, sometimes in two tabs; sometimes begin a flow and abandon it."""
         chance = random.Random(name)
         try:
             with Browser() as browser:
@@ -91,7 +80,7 @@ class Visitors:
                     for address in reversed(tabs):
                         self._arrive(browser, address, name)
                     self._go_back(browser, tabs[0])
-        except Exception as error:  # a thread's own would be lost
+        except Exception as error:  # an exception in a thread would be lost
             self.wrong.append((name, repr(error)))
 
     def _sign_up(self, browser, name):
@@ -106,7 +95,7 @@ class Visitors:
             self.wrong.append((name, fields))
 
     def _go_back(self, browser, address):
-        """The callback again: nothing is stored twice, and nobody asked."""
+        """Open the callback again, which must not store anything or ask the provider."""
         fields = landed(browser.get(address, **ARRIVAL))
         self.note("went back")
         if fields.get("error") != "flow_finished":
@@ -117,7 +106,8 @@ class Visitors:
 def test_39_many_threads_through_one_instance(protocol, sandbox_process):
     root = sandbox_process.url
     before = Counter(sandbox_process.counts())
-    flow, visitors = flow_for(protocol, root), Visitors(root)
+    flow = flow_for(protocol, root)
+    visitors = Visitors(root)
     threads = threading.active_count()
     with (
         running_site(flow, store_token=visitors.store_token) as site,
@@ -127,8 +117,8 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
         names = [f"{protocol}-visitor-{number}" for number in range(THREADS)]
         list(pool.map(lambda name: visitors.visit(name, site, until), names))
         late = time.monotonic() - until
-    # Looking for thousands of secrets in as many lines of log would take longer than the load;
-    # every other test looks.
+    # A search for thousands of secrets in as many lines of log would take longer than the load.
+    # Every other test does search.
     canary.forget()
     connected = visitors.done["connected"]
     print(f"\n{protocol}: {dict(visitors.done)} in {SECONDS} s, {THREADS} threads")
@@ -138,16 +128,13 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
     assert len(visitors.tokens) == len(set(visitors.tokens)) == connected
     asked = Counter(sandbox_process.counts()) - before
     assert asked[EXCHANGE[protocol]] == connected, asked
-    assert list(flow.transport._adapters) == [os.getpid()]  # one pool for all of them
-    assert late < 30  # nobody hung
+    assert list(flow.transport._adapters) == [os.getpid()]  # one pool for all threads
+    assert late < 30  # no thread hung
     assert threading.active_count() <= threads + 1
 
 
 class HangsUp(socketserver.ThreadingTCPServer):
-    """Between us and the provider:
-
-    ends each connection soon after an answer, as a provider does with idle ones.
-    """
+    """A proxy that closes each connection soon after a response, as providers close idle ones."""
 
     daemon_threads = True
     block_on_close = False
@@ -156,7 +143,9 @@ class HangsUp(socketserver.ThreadingTCPServer):
 
     def __init__(self, root):
         host, _, port = root.removeprefix("http://").rpartition(":")
-        self.upstream, self.hung_up, self.kept = (host, int(port)), Counter(), 0
+        self.upstream = (host, int(port))
+        self.hung_up = Counter()
+        self.kept = 0
         super().__init__(("127.0.0.1", 0), None)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -182,10 +171,10 @@ class HangsUp(socketserver.ThreadingTCPServer):
         self.hung_up[how] += 1
 
     def handle_error(self, *_):
-        """A side that hung up first."""
+        """Ignore a side that hung up first."""
 
     def shutdown_request(self, request):
-        # Without the shutdown() of socketserver, which would say FIN where RST was meant
+        # Without the shutdown() of socketserver, which would send FIN in place of RST
         request.close()
 
 
@@ -203,9 +192,9 @@ def hanging_up(root):
 def test_35_a_connection_that_the_provider_closed_meanwhile_fails_no_flow(
     protocol, sandbox_process
 ):
-    """Closed while the user was away, that is:
+    """The connection is closed while the user is away.
 
-    what has left before it was noticed is never sent again.
+    A request that was sent before we noticed is never sent again.
     """
     root = sandbox_process.url
     before = Counter(sandbox_process.counts())

@@ -1,6 +1,6 @@
-"""Several processes behind one address:
+"""Several processes at one address.
 
-one finishes what another began, and nothing is carried over a fork.
+One finishes a flow that another began, and no connection is carried over a fork.
 """
 
 import os
@@ -20,16 +20,16 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 
 pytestmark = pytest.mark.slow
 
-TRIES = 40  # with two workers, one of them answers 40 times in a row about never
+TRIES = 40  # of two workers, the same one hardly ever answers 40 times in a row
 SITE = """
 import os
 from support.helpers import KEY, flow_for
 from scconnect_wsgi import SCConnect
 
 flow = flow_for({protocol!r}, {provider!r})
-if {talks_first!r}:  # a master that is preloaded, and has a connection to the provider before it forks
-    flow.begin("http://localhost:1/oauth/access_token") if {protocol!r} == "oauth1" else flow.transport.send(
-        lambda: Call("GET", {provider!r} + "/me", {{}}))
+if {talks_first!r}:  # the preloaded master has a connection to the provider before it forks
+    talkative = flow_for("oauth1", {provider!r}, transport=flow.transport)
+    talkative.begin("http://localhost:1/oauth/access_token")
 MASTER = os.getpid()
 
 
@@ -39,7 +39,8 @@ def page(environ, start_response):
 
 
 def store_token(token, request):
-    return {{"pid": os.getpid(), "master": MASTER, "pools": " ".join(map(str, flow.transport._adapters))}}
+    pools = " ".join(map(str, flow.transport._adapters))
+    return {{"pid": os.getpid(), "master": MASTER, "pools": pools}}
 
 
 connect = SCConnect(page, flow, secret_key=KEY, store_token=store_token)
@@ -50,7 +51,7 @@ def application(environ, start_response):
         return start_response(status, [*headers, ("X-Pid", str(os.getpid()))], *exc_info)
 
     return connect(environ, start)
-""".replace("import SCConnect\n", "import SCConnect\nfrom scconnect_wsgi.transport import Call\n")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def provider():
 
 @contextmanager
 def gunicorn(folder, *options, **site):
-    """Two workers of gunicorn with the site of this file."""
+    """Run two workers of gunicorn with SITE as their application."""
     (folder / "shop.py").write_text(SITE.format(**site))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         os.set_inheritable(listener.fileno(), True)
@@ -75,8 +76,6 @@ def gunicorn(folder, *options, **site):
             "--worker-class",
             "sync",
             *options,
-        ]
-        command += [
             "--bind",
             f"fd://{listener.fileno()}",
             "--log-level",
@@ -111,8 +110,9 @@ def pid_of(answer):
 
 
 def both_answer(site):
-    """The process ids of the workers, once both have answered."""
-    pids, deadline = set(), time.monotonic() + 15
+    """Return the process ids of the workers, once both have answered."""
+    pids = set()
+    deadline = time.monotonic() + 15
     while len(pids) < 2 and time.monotonic() < deadline:
         with requests.Session() as session:
             session.trust_env = False
@@ -122,11 +122,10 @@ def both_answer(site):
 
 
 def flow_across_two_workers(browser, site):
-    """A flow whose callback another process answers than the start: start's pid, callback's pid,
-    its fields.
+    """Connect until one worker answers the start and the other one the callback.
 
-    Which worker answers is chance; a start is repeated until the workers differ. The callback
-    cannot be.
+    Return both process ids and the fields of the callback. Which worker answers is chance, and a
+    callback cannot be repeated, so every try is a new flow.
     """
     for _ in range(TRIES):
         start = browser.get(site.start, **CLICK, Connection="close")
@@ -156,7 +155,6 @@ def test_39_one_worker_finishes_what_another_began(tmp_path, provider, protocol,
     assert {began, finished} == workers
     assert fields["pid"] == str(finished)
     assert (int(fields["master"]) not in workers) == preloaded
-    assert fields["pools"] == str(
-        finished
-    )  # its own connections alone; the master's were let go of
+    # Only its own connections: it has dropped the master's
+    assert fields["pools"] == str(finished)
     assert query(reload.headers["Location"])["error"] in ("flow_expired", "flow_mismatch")

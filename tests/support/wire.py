@@ -4,6 +4,7 @@ imitate.
 
 from __future__ import annotations
 
+import select
 import socket
 import socketserver
 import threading
@@ -135,3 +136,21 @@ def saying_once(data):
         connection.send(data)
 
     return talk
+
+
+def tunnel(connection):
+    """Be a proxy: connect when asked to, and answer anything else with words of its own."""
+    request = connection.request()
+    if not request.line.startswith("CONNECT "):
+        connection.send(answer(b"forwarded"))
+        return
+    host, _, port = request.line.split()[1].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=5) as onward:
+        connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        pair = [connection.sock, onward]
+        while True:
+            for source in select.select(pair, [], [], 5)[0] or [onward]:
+                data = source.recv(65_536)
+                if not data:
+                    return
+                pair[source is connection.sock].sendall(data)

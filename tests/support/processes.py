@@ -1,0 +1,31 @@
+"""Work that a test does in several processes at once."""
+
+import json
+import os
+import signal
+
+LONGEST = 60  # seconds that one process may take
+
+
+def in_processes(count, work):
+    """Fork so many processes, and return what ``work(number)`` returned in each, by way of JSON."""
+    pipes = []
+    pids = []
+    for number in range(count):
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.alarm(LONGEST)
+                os.write(writer, json.dumps(work(number)).encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        pipes.append(reader)
+        pids.append(pid)
+    results = []
+    for reader, pid in zip(pipes, pids, strict=True):
+        with open(reader, "rb") as file:
+            results.append(json.loads(file.read() or b"null"))
+        os.waitpid(pid, 0)
+    return results
