@@ -14,12 +14,14 @@ from types import SimpleNamespace
 import pytest
 import requests
 from support import canary, databases
+from support.browser import Browser
 from support.engines import table
-from support.helpers import CLIENT, KEY, Browser
+from support.flows import CLIENT
+from support.sandboxes import Sandbox
+from support.site import KEY
 
 import scconnect_wsgi
-from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
+from scconnect_wsgi.sandbox import serve
 
 OUTPUT = pytest.StashKey()
 INSTALLED = (
@@ -168,23 +170,6 @@ def pytest_runtest_makereport(item, call):
         )
     item.stash[OUTPUT] = report.capstdout + report.capstderr
     return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _what_the_sandbox_hands_out():
-    """Whatever a sandbox of this process remembers is told to the canary on the way, and nothing is
-    changed.
-    """
-    real = State.remember
-
-    def remember(state, store, key, value):
-        if isinstance(value, (Access, Code, Grant, RequestToken)):
-            canary.met(key, value)
-        return real(state, store, key, value)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "remember", remember)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,14 +13,18 @@ import zlib
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from middleware.test_cookies import AUDIENCE, BASE, JOE, PENDING, issued, named, set_cookies
+from support.browser import ARRIVAL, Browser
 from support.canary import met
-from support.helpers import ARRIVAL, KEY, Browser, flow_for, landed, running_site
+from support.flow_cookies import AUDIENCE, BASE, PENDING, issued, named, set_cookies
+from support.flows import flow_for
+from support.responses import landed
+from support.sandboxes import Sandbox
+from support.site import JOE, KEY, running_site
 
 from scconnect_wsgi.encryption import VERSION, Encryption
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, KeyRemoved, Undecipherable
 from scconnect_wsgi.middleware.cookies import FlowCookies
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 
 OLD, NEW, OTHER = (
     f"{name} key, as long as a key of ours has to be" for name in ("old", "new", "another")

@@ -47,7 +47,8 @@ class Sandbox:
     secret in OAuth 1.0a as well. ``redirect_uris`` are the addresses it may come back to (None:
     every one on a loopback host). ``misbehave`` holds names of scconnect_wsgi.sandbox.misbehave,
     ``NAME`` or ``NAME=VALUE``; ``access_token_lifetime`` is in seconds; ``rsa_public_key`` is a PEM
-    text, needed for RSA-SHA1. Raises ValueError for a misbehaviour it does not know.
+    text, needed for RSA-SHA1. ``on_secret`` is called with each code, token and secret as it is made, so
+    that a test can look for them in its logs. Raises ValueError for a misbehaviour it does not know.
 
     ``counts`` says how often each endpoint was reached, and as ``redeemed`` how many refresh tokens
     were used up.
@@ -62,9 +63,10 @@ class Sandbox:
         misbehave: Iterable[str] = (),
         access_token_lifetime: int = 3600,
         rsa_public_key: str | None = None,
+        on_secret: Callable[[str], object] | None = None,
     ) -> None:
         self._habits = bad.parse(misbehave)
-        self._state = State()
+        self._state = State(on_secret)
         self.counts: Counts = self._state.counts
         client = Client(client_id, client_secret, redirect_uris)
         oauth1 = OAuth1Server(self._state, client, rsa_public_key)

@@ -171,16 +171,21 @@ class Validator(oauth1.RequestValidator):
             token["oauth_token_secret"], str(request.redirect_uri), list(request.realms or ())
         )
         self._state.remember(self._state.request_tokens, token["oauth_token"], held)
+        self._state.on_secret(token["oauth_token"])
+        self._state.on_secret(token["oauth_token_secret"])
 
     def save_verifier(self, token: str, verifier: Mapping[str, str], request: Request) -> None:
         """The user said yes."""
         self._state.request_tokens[token].verifier = verifier["oauth_verifier"]
+        self._state.on_secret(verifier["oauth_verifier"])
 
     def save_access_token(self, token: Mapping[str, str], request: Request) -> None:  # type: ignore[override]
         """The exchange: who said yes is written in the request token."""
         found = self._state.request_tokens[str(request.resource_owner_key)]
         access = Access(Grant(str(found.username)), token["oauth_token_secret"])
         self._state.remember(self._state.access, token["oauth_token"], access)
+        self._state.on_secret(token["oauth_token"])
+        self._state.on_secret(token["oauth_token_secret"])
 
     def invalidate_request_token(
         self, client_key: str, request_token: str, request: Request

@@ -115,6 +115,7 @@ class Validator(oauth2.RequestValidator):
             Grant(str(request.user)), str(request.redirect_uri), str(request.code_challenge)
         )
         self._state.remember(self._state.codes, code["code"], held)
+        self._state.on_secret(code["code"])
 
     def validate_code(
         self, client_id: str, code: str, client: Any, request: Request, *args: Any, **kwargs: Any
@@ -160,6 +161,8 @@ class Validator(oauth2.RequestValidator):
         access = Access(grant, expires_at=time.time() + float(str(request.expires_in)))
         self._state.remember(self._state.access, str(token["access_token"]), access)
         self._state.remember(self._state.refresh, str(token["refresh_token"]), grant)
+        self._state.on_secret(str(token["access_token"]))
+        self._state.on_secret(str(token["refresh_token"]))
 
     def validate_refresh_token(
         self, refresh_token: str, client: Any, request: Request, *args: Any, **kwargs: Any

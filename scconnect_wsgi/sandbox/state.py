@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -126,10 +126,12 @@ STARTING_USERS = (
 class State:
     """Everything the sandbox knows.
 
-    Take ``lock`` to look and then change; ``remember`` takes it itself.
+    Take ``lock`` to look and then change; ``remember`` takes it itself. Whoever makes a code, a token
+    or a secret calls ``on_secret`` with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_secret: Callable[[str], object] | None = None) -> None:
+        self.on_secret: Callable[[str], object] = on_secret or (lambda secret: None)
         self.lock: threading.RLock = threading.RLock()
         self.counts: Counts = Counts()
         self.users: dict[str, User] = {user.username: user for user in STARTING_USERS}

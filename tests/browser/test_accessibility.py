@@ -7,7 +7,7 @@ import pathlib
 import re
 
 import pytest
-from browser.test_assets import contrast
+from support.page import contrast
 from support.showcase import BUSY, LABEL, LOOKS, PAGES, running
 
 pytestmark = pytest.mark.browser

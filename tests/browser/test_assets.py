@@ -3,58 +3,27 @@
 their shape, and what they do in a real Chromium against a site and a provider made here.
 """
 
-import html.parser
 import re
 import string
 import struct
-import threading
-import urllib.parse
-import wsgiref.simple_server
-from contextlib import contextmanager
-from socketserver import ThreadingMixIn
 
 import pytest
-from support.helpers import CODES, closed, heard, opened, popup_of
+from support.flows import CODES
+from support.page import Elements, contrast
 from support.paths import CHECKOUT
+from support.site import JOE
+from support.windows import closed, heard, opened, popup_of
+from support.world import (
+    NAUGHTY,
+    NO_POPUP,
+    SPECIFIED_BUTTON,
+    SPECIFIED_SCRIPT,
+    endpoint,
+    pairs,
+    prepare,
+)
 
 ASSETS = CHECKOUT / "assets"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".png": "image/png",
-}
-JOE = {"username": "joe", "oauth_token_id": "43"}
-NAUGHTY = {
-    "space": "two words",
-    "plus": "1+1",
-    "equals": "a=b==c",
-    "ampersand": "Tom & Jerry",
-    "percent": "100%41",
-    "quotes": "\"double\" and 'single'",
-    "letters": "Zoë Ω 日本 🎧",
-    "markup": "<img src=x onerror=alert(1)>",
-    "a key & a half=": "decoded too",
-    "__proto__": "polluted",
-    "constructor": "shadowed",
-    "empty": "",
-}
-SPECIFIED_BUTTON = """
-<a href="#" style="border: 0; background: transparent url('/sc-connect/sc-connect.png') top left no-repeat;display: block;
-    text-indent: -9999px; width: 242px; height: 31px; margin-bottom: 10px;" id="sc-connect">Connect with SoundCloud</a>
-"""  # noqa: E501  (the specification's own line)
-SPECIFIED_SCRIPT = """
-var options = {
-      'request_token_endpoint': '/oauth/request_token',
-      'access_token_endpoint': '/oauth/access_token',
-      'callback': function(query_obj){ heard.push(query_obj); }
-    };
-    SC.Connect.prepareButton($('#sc-connect')[0],options);
-"""
 
 
 # The files as they are
@@ -69,22 +38,6 @@ def png_size(name):
 def test_the_button_has_the_size_of_the_specification():
     assert png_size("sc-connect.png") == (242, 31)
     assert png_size("sc-connect@2x.png") == (484, 62)
-
-
-class Elements(html.parser.HTMLParser):
-    """Every start tag with its attributes, and every text that stands in a script or a style."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.inline = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        if self.cdata_elem and data.strip():
-            self.inline.append(data)
 
 
 @pytest.mark.parametrize("name", ["close.html", "page.html"])
@@ -126,130 +79,6 @@ def test_every_failure_has_a_sentence_for_the_user_and_one_for_the_developer(cod
 
 
 # The same in a browser
-
-
-class ThreadingServer(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
-    daemon_threads = True  # a browser keeps connections open that it never uses
-
-
-class Quiet(wsgiref.simple_server.WSGIRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def serving(application):
-    server = wsgiref.simple_server.make_server("127.0.0.1", 0, application, ThreadingServer, Quiet)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class World:
-    """A site on localhost with pages written by the tests, and a provider on 127.0.0.1:
-
-    two sites to a browser.
-    """
-
-    def __init__(self):
-        self.pages = {}
-        self.site = self.provider = ""
-
-    def page(self, script, *, body="", coop=None):
-        """The address of a page of the site which loads sc-connect.js, then runs `script`."""
-        text = (
-            f"<!DOCTYPE html><title>A shop</title>{body or SPECIFIED_BUTTON}"
-            "<script>var heard = []; function $(selector) { return document.querySelectorAll(selector); }</script>"
-            f'<script src="/sc-connect/sc-connect.js"></script><script>{script}</script>'
-        )
-        path = f"/page/{len(self.pages)}"
-        self.pages[path] = (text, [("Cross-Origin-Opener-Policy", coop)] if coop else [])
-        return self.site + path
-
-    def site_app(self, environ, start_response):
-        path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
-        if path in self.pages:
-            text, headers = self.pages[path]
-            start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
-            return [text.encode()]
-        if path == "/oauth/request_token":
-            query = query or urllib.parse.urlencode({"back": urllib.parse.urlencode(JOE)})
-            return redirect(start_response, f"{self.provider}/authorize?{query}")
-        if path == "/oauth/access_token":
-            back = urllib.parse.parse_qs(query).get("back", [""])[0]
-            return redirect(start_response, "/sc-connect/close.html" + (f"?{back}" if back else ""))
-        file = ASSETS / path.removeprefix("/sc-connect/")
-        if path.startswith("/sc-connect/") and file.suffix in TYPES and file.is_file():
-            headers = [
-                ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-                ("X-Content-Type-Options", "nosniff"),
-            ]
-            start_response(
-                "200 OK",
-                [
-                    ("Content-Type", TYPES[file.suffix]),
-                    ("Referrer-Policy", "no-referrer"),
-                    *headers,
-                ],
-            )
-            return [file.read_bytes()]
-        start_response("204 No Content", [])
-        return []
-
-    def provider_app(self, environ, start_response):
-        query = urllib.parse.parse_qs(environ["QUERY_STRING"])
-        back = f"{self.site}/oauth/access_token?" + urllib.parse.urlencode(
-            {"back": query.get("back", [""])[0]}
-        )
-        headers = [("Cross-Origin-Opener-Policy", "same-origin")] if "coop" in query else []
-        if (
-            environ["PATH_INFO"] == "/evil"
-        ):  # posts, from its own origin, the message it was told to
-            text = f"<script>parent.postMessage({query['message'][0]}, '*')</script>"
-        elif "wait" in query:
-            text = f'<a id="allow" href="{back}">Allow</a>'
-        else:
-            return redirect(start_response, back, headers)
-        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
-        return [text.encode()]
-
-
-def redirect(start_response, location, headers=()):
-    start_response("303 See Other", [("Location", location), *headers])
-    return []
-
-
-def endpoint(fields=JOE, **habits):
-    """The start of a flow that ends with these fields (a mapping or a raw query);
-
-    coop=1, wait=1 as a provider may.
-    """
-    back = fields if isinstance(fields, str) else urllib.parse.urlencode(fields)
-    return "/oauth/request_token?" + urllib.parse.urlencode({"back": back, **habits})
-
-
-def prepare(start, selector="#sc-connect", into="heard"):
-    return (
-        f"SC.Connect.prepareButton($('{selector}')[0], "
-        f"{{request_token_endpoint: '{start}', callback: function (fields) {{ {into}.push(fields); }} }});"
-    )
-
-
-@pytest.fixture(scope="module")
-def world():
-    made = World()
-    with serving(made.site_app) as site, serving(made.provider_app) as provider:
-        made.site, made.provider = f"http://localhost:{site}", f"http://127.0.0.1:{provider}"
-        yield made
-
-
-def pairs(fields):
-    return [list(pair) for pair in fields.items()]
 
 
 browser_test = pytest.mark.browser
@@ -360,9 +189,6 @@ def test_each_road_delivers_alone(context, world, missing):
     page = opened(context, world.page(prepare(endpoint())))
     page.click("#sc-connect")
     assert heard(page) == [pairs(JOE)]
-
-
-NO_POPUP = "window.open = function () { return null; };"
 
 
 @browser_test
@@ -646,20 +472,6 @@ def test_threat_22_no_query_becomes_markup_or_code(context, world):
         f"{world.site}/sc-connect/{name}" for name in ("close.html", "close.js", "sc-connect.css")
     }
     assert ours <= fetched <= ours | {f"{world.site}/favicon.ico"}
-
-
-def luminance(colour):
-    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)[:3]]
-    red, green, blue = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one, other):
-    """The contrast ratio of two colours as WCAG 2.2 defines it."""
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 @browser_test

@@ -5,10 +5,11 @@ import re
 from contextlib import contextmanager
 
 import pytest
-from browser.test_dance import log_in, press
-from support.helpers import Store, closed, flow_for, opened, popup_of, running_site
+from support.flows import flow_for
 from support.node import Node
 from support.paths import CHECKOUT
+from support.site import Store, running_site
+from support.windows import closed, log_in, opened, popup_of, press
 
 DOCS = (CHECKOUT / "docs" / "browser.md").read_text("utf-8")
 SNIPPET = re.compile(

@@ -4,8 +4,9 @@ attributes, events, signals, ways home.
 """
 
 import pytest
-from browser.test_assets import JOE, NO_POPUP, endpoint, pairs, prepare, world  # noqa: F401  # the fixture
-from support.helpers import closed, heard, opened, popup_of
+from support.site import JOE
+from support.windows import closed, heard, opened, popup_of
+from support.world import NO_POPUP, endpoint, pairs, prepare
 
 pytestmark = pytest.mark.browser
 

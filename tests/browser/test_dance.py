@@ -5,8 +5,11 @@ another process.
 from contextlib import contextmanager
 
 import pytest
-from browser.test_assets import SPECIFIED_BUTTON, SPECIFIED_SCRIPT, Elements
-from support.helpers import Store, closed, flow_for, heard, opened, popup_of, running_site
+from support.flows import flow_for
+from support.page import Elements
+from support.site import Store, running_site
+from support.windows import closed, heard, log_in, opened, popup_of, press
+from support.world import SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 
 from scconnect_wsgi.sandbox import serve
 
@@ -56,19 +59,6 @@ def shop(protocol, provider):
         flow_for(protocol, provider), app=page_with_the_button, store_token=Store()
     ) as site:
         yield site
-
-
-def log_in(window):
-    """Log in at the provider, up to the question whether to allow."""
-    window.fill("#username", "joe")
-    window.fill("#password", "joe")
-    window.click("#login")
-    window.wait_for_selector("#allow")
-
-
-def press(popup, button):
-    """Press a button of the popup, which closes the popup: the click need not come to its end."""
-    popup.eval_on_selector(button, "button => setTimeout(() => button.click())")
 
 
 def exchanges(sandbox_process):

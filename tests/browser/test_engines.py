@@ -11,9 +11,10 @@ from importlib.metadata import files
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browser.test_assets import NAUGHTY, SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 from support.engines.table import VERSIONS
-from support.helpers import Store, flow_for, running_site
+from support.flows import flow_for
+from support.site import Store, running_site
+from support.world import NAUGHTY, SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 
 pytestmark = pytest.mark.engines
 
@@ -108,7 +109,7 @@ def shop(provider, *, protocol="oauth2", store=None, prefix="", **page):
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request):
-    with importlib.import_module(f"engines.{request.param}").running() as engine:
+    with importlib.import_module(f"support.engines.{request.param}").running() as engine:
         request.config.stash[VERSIONS][engine.name] = engine.version
         yield engine
 

@@ -16,9 +16,13 @@ from wsgiref.validate import validator
 import pytest
 from paste.deploy import loadapp
 from support import configured
+from support.browser import ARRIVAL, Browser
 from support.canary import met
-from support.helpers import ARRIVAL, CLIENT, Browser, Site, landed, page_of_the_site, query
+from support.flows import CLIENT
 from support.paths import CHECKOUT
+from support.responses import landed, query
+from support.sandboxes import Sandbox
+from support.site import Site, page_of_the_site
 
 from scconnect_wsgi import (
     HAND_OVER,
@@ -31,7 +35,7 @@ from scconnect_wsgi import (
 from scconnect_wsgi.config import filter_app_factory, from_env
 from scconnect_wsgi.config.options import OPTIONS
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 
 EXAMPLES = CHECKOUT / "examples" / "paste"
 SECRET_KEY = "CAMOR1ri-a_random_key_0123456789_of_43_chars"

@@ -13,8 +13,9 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
-from stores.test_store_contract import in_processes
-from support.helpers import CALLBACK, dance, flow_for, quick_transport
+from support.flows import CALLBACK, dance, flow_for, quick_transport
+from support.processes import in_processes
+from support.sandboxes import Sandbox
 from support.stores import POSTGRESQL, SQLITE_FILE, connection
 from support.wire import answer, saying, wire
 
@@ -31,7 +32,7 @@ from scconnect_wsgi.errors import (
     RefreshLost,
     StoreUnavailable,
 )
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 from scconnect_wsgi.token import AccessToken
 
 

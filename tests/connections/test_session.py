@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from support.helpers import CLIENT, dance, flow_for, quick_transport
+from support.flows import CLIENT, dance, flow_for, quick_transport
 from support.stores import connection
 
 from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider

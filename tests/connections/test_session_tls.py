@@ -8,10 +8,9 @@ from contextlib import contextmanager
 import pytest
 import requests
 import trustme
-from support.helpers import CLIENT, quick_transport
+from support.flows import CLIENT, quick_transport
 from support.stores import connection
-from support.wire import answer, saying, saying_once, wire
-from transport.test_transport import tunnel
+from support.wire import answer, saying, saying_once, tunnel, wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider
 from scconnect_wsgi.connections.session import ApiSession

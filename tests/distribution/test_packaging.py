@@ -15,13 +15,15 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
-from contextlib import closing
 
 import pytest
-from demo.test_demo import ROOTS, Person, running
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.browser import Browser
+from support.commands import running
 from support.paths import CHECKOUT
+from support.responses import landed
+from support.site import Site
 
 pytestmark = [pytest.mark.package, pytest.mark.slow]
 
@@ -190,10 +192,9 @@ def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
     }
     words = ("-m", "scconnect_wsgi", "demo", "--port", "0")
     with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
-        for root in ROOTS.values():
-            person = Person(demo.url)
-            with closing(person.session):
-                assert person.connect(root)["username"] == "joe"
+        for root in ("/oauth", "/oauth1"):
+            with Browser() as joe:
+                assert landed(joe.connect(Site(demo.url, root=root)))["username"] == "joe"
         demo.stop()
     assert demo.process.returncode == 0
 

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 import webob
-from support.helpers import ARRIVAL, CLIENT, KEY, Browser, landed, page_of_the_site
+from support.browser import ARRIVAL, Browser
+from support.flows import CLIENT
 from support.paths import CHECKOUT
+from support.responses import landed
+from support.sandboxes import Sandbox
+from support.site import KEY, page_of_the_site
 from support.stores import connection as stored
 
 from scconnect_wsgi import errors
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 
 TOKENS = (CHECKOUT / "docs" / "tokens.md").read_text("utf-8")
 README = (CHECKOUT / "README.md").read_text("utf-8")

@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from support.helpers import CODES
+from support.flows import CODES
 from support.paths import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text("utf-8")

@@ -3,7 +3,6 @@
 import importlib
 import os
 import re
-import socket
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -11,10 +10,14 @@ from urllib.parse import urlsplit
 import itsdangerous
 import pytest
 import requests
-from demo.test_demo import environment, running
+from support.browser import ARRIVAL, Browser
+from support.commands import environment, running
 from support.frameworks import ALL
-from support.helpers import ARRIVAL, KEY, Browser, Site, landed, opened, popup_of, query
 from support.paths import CHECKOUT, TESTS
+from support.ports import free_port
+from support.responses import landed, query
+from support.site import KEY, Site
+from support.windows import decide, opened, popup_of
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +25,6 @@ EXAMPLES = CHECKOUT / "examples"
 
 # The plain example is the README's, and run by test_demo.
 each_framework = pytest.mark.parametrize("framework", ALL.split()[1:])
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture
@@ -61,12 +58,7 @@ def test_an_example_logs_its_visitor_in(example):
 @each_framework
 def test_in_a_browser_the_page_says_who_is_logged_in(example, context):
     page = opened(context, example.url)
-    popup = popup_of(page)
-    popup.fill("#username", "joe")
-    popup.fill("#password", "joe")
-    popup.click("#login")
-    popup.wait_for_selector("#allow")
-    popup.eval_on_selector("#allow", "button => setTimeout(() => button.click())")
+    decide(popup_of(page))
     page.wait_for_selector("p:text('Logged in: joe')")
 
 
@@ -212,7 +204,7 @@ def test_on_https_every_cookie_is_secure(framework):
     code = """
 import app
 from scconnect_wsgi.sandbox.user import Browser, decide
-from support.helpers import ARRIVAL, CLICK
+from support.browser import ARRIVAL, CLICK
 from urllib.parse import urlsplit
 browser = Browser(app.application, app.BASE_URL)
 away = browser.get("/oauth/request_token", CLICK).headers["Location"]

@@ -10,13 +10,17 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import webob
 from support import sites
+from support.browser import Browser
+from support.flows import flow_for
 from support.frameworks import SITES
-from support.helpers import KEY, Browser, Mounted, Store, flow_for, landed, running_site
 from support.paths import CHECKOUT
+from support.responses import landed
+from support.sandboxes import Sandbox
+from support.site import KEY, Mounted, Store, running_site
 from support.sites import Boom
 
 from scconnect_wsgi import HAND_OVER, SCConnect
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 
 NOWHERE = "http://localhost:1"  # a provider that these tests never ask
 

@@ -15,7 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from oauthlib.common import Request
 from requests_oauthlib import OAuth1Session
-from support.helpers import CALLBACK, CLIENT, Browser, dance, flow_for, query, quick_transport
+from support.browser import Browser
+from support.flows import CALLBACK, CLIENT, dance, flow_for, quick_transport
+from support.responses import query
+from support.sandboxes import Sandbox
 from support.wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider
@@ -28,7 +31,7 @@ from scconnect_wsgi.errors import (
 )
 from scconnect_wsgi.protocols.oauth1 import HINTS, Signer, _token_fields
 from scconnect_wsgi.query import MAX_FIELDS, read_form, read_query
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.transport.client import Answer
 

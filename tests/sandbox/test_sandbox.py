@@ -15,9 +15,10 @@ import pytest
 import requests
 from oauthlib import oauth1
 from requests_oauthlib import OAuth1Session
+from support.sandboxes import Sandbox
 
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 
 pytestmark = pytest.mark.slow
 

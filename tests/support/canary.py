@@ -1,9 +1,8 @@
-"""Searches what a test wrote, in logs of any level and to stdout and stderr, for the secrets that
-it met.
+"""Search what a test wrote, to logs of any level, stdout and stderr, for the secrets that it met.
 
-Whoever meets a secret says so: ``met(token)``. The browser of the tests does it for the cookies it
-is sent, the storage for the tokens it is given, the sandbox of this process for all that it hands
-out.
+Whatever meets a secret calls ``met(secret)``: the browser of the tests for its cookies, the storage
+for the tokens it is given, and the sandboxes of this process (support.sandboxes) for each code,
+token and secret that they make.
 """
 
 from __future__ import annotations
@@ -14,22 +13,21 @@ import sys
 import zlib
 from base64 import urlsafe_b64decode
 
-SHORTEST = 12  # characters: what is shorter is a word of a test, and no secret
+SHORTEST = 12  # characters; anything shorter is a word of a test, and no secret
 FOREIGN = ("oauthlib", "requests", "requests_oauthlib", "urllib3")
 
-_met: list[object] = []
+_met: list[str] = []  # extended and copied in one step each: threads meet secrets too
 
 
-def met(*things: object) -> None:
-    """Here are secrets:
-
-    strings, or objects of the sandbox that hold some or will hold some later.
-    """
-    _met.extend(things)
+def met(*secrets: object) -> None:
+    """Remember secrets; what is no string, or too short, is none."""
+    _met.extend(
+        [secret for secret in secrets if isinstance(secret, str) and len(secret) >= SHORTEST]
+    )
 
 
 def met_cookie(value: str) -> None:
-    """Here is a flow's cookie; it is signed and not encrypted, so what it keeps can be read."""
+    """Remember a flow's cookie, and what it keeps: it is signed, not encrypted."""
     met(value)
     payload = value.partition(".")[0]
     try:
@@ -41,15 +39,7 @@ def met_cookie(value: str) -> None:
 
 
 def secrets_met() -> set[str]:
-    found = set()
-    for thing in _met:
-        values = (
-            [thing]
-            if isinstance(thing, str)
-            else [getattr(thing, name, None) for name in ("secret", "verifier")]
-        )
-        found |= {value for value in values if isinstance(value, str) and len(value) >= SHORTEST}
-    return found
+    return set(_met)
 
 
 def forget() -> None:

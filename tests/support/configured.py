@@ -3,7 +3,7 @@
 a site, a place for its tokens, and who is signed in.
 """
 
-from support.helpers import Store, page_of_the_site
+from support.site import Store, page_of_the_site
 
 store_token = Store()
 

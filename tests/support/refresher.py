@@ -17,7 +17,7 @@ import time
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores.redis import RedisStore
 from scconnect_wsgi.stores.sql import SQLStore
-from support.helpers import flow_for, quick_transport
+from support.flows import flow_for, quick_transport
 
 TIMEOUT = 2.0  # seconds of the HTTP deadline; a lease is 10 longer
 DELAY = 0.02  # seconds, at most, before a call and twice within each refresh

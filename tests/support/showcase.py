@@ -12,9 +12,11 @@ from types import SimpleNamespace
 
 from scconnect_wsgi import OAuth2, SCConnect
 from scconnect_wsgi.demo import start
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
+from support.flows import CLIENT
+from support.sandboxes import Sandbox
+from support.windows import decide, log_in, popup_of
 
-CLIENT = ("sandbox-client", "sandbox-secret")
 KEY = "a secret key that is long enough for a showcase"
 # The strictest a site may have
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'"
@@ -173,10 +175,7 @@ def _signup(page, world):
 
 def _consent(page, world):
     _login(page, world)
-    page.fill("#username", "joe")
-    page.fill("#password", "joe")
-    page.click("#login")
-    page.wait_for_selector("#allow")
+    log_in(page)
 
 
 def _demo(page, world):
@@ -185,15 +184,7 @@ def _demo(page, world):
 
 def _demo_connected(page, world):
     page.goto(world.demo)
-    with page.expect_popup() as opened:
-        page.click("#oauth2-connect")
-    popup = opened.value
-    popup.wait_for_selector("#login, #allow")
-    if popup.query_selector("#login"):
-        popup.fill("#username", "joe")
-        popup.fill("#password", "joe")
-        popup.click("#login")
-    popup.evaluate("document.getElementById('allow').click()")
+    decide(popup_of(page, "#oauth2-connect"))
     page.wait_for_selector("#oauth2 .tracks li")
 
 

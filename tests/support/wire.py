@@ -7,6 +7,7 @@ from __future__ import annotations
 import select
 import socket
 import socketserver
+import struct
 import threading
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -90,6 +91,11 @@ class Connection:
 
     def send(self, data):
         self.sock.sendall(data)
+
+    def reset(self):
+        """End the connection with RST in place of FIN."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 import trustme
-from support.helpers import CALLBACK, CLIENT, query
+from support.flows import CALLBACK, CLIENT
+from support.responses import query
 from support.stores import connection
-from support.wire import answer, saying, wire
-from transport.test_transport import tunnel
+from support.wire import answer, saying, tunnel, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider, Transport
 from scconnect_wsgi.connections import Connections

@@ -16,7 +16,8 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support.helpers import quick_transport
+from support.flows import quick_transport
+from support.sandboxes import Sandbox
 from support.wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import ConnectError, Transport
@@ -26,7 +27,7 @@ from scconnect_wsgi.errors import (
     ProviderUnavailable,
     RateLimited,
 )
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 from scconnect_wsgi.transport.client import MAX_RETRY_AFTER, Answer, Call, retry_seconds
 
 SECRET = "the-secret-of-this-call"

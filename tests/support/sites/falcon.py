@@ -3,7 +3,7 @@
 import falcon
 import itsdangerous
 
-from support.helpers import KEY
+from support.site import KEY
 from support.sites import OWN, Boom, boom, chunks, connected
 
 
