@@ -158,6 +158,7 @@ def sandbox_process():
             yield SandboxProcess(process.stdout.readline().split()[-1])
         finally:
             process.terminate()
+            process.communicate(timeout=10)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,14 +1,16 @@
 """Threat 39: many users at once use one instance, and the provider checks every request."""
 
+import itertools
 import os
 import random
-import select
 import socket
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,8 +30,7 @@ THREADS = 32
 FLOWS = 300 if SECONDS >= 60 else 60  # through a provider that closes connections
 
 EXCHANGE = {"oauth2": "token", "oauth1": "access_token"}  # the sandbox's names in its counts
-# Seconds for which a user is away: ten times as long as the provider below keeps an idle connection
-AWAY = 0.03
+SOON = 0.003  # seconds that the provider below may keep an idle connection
 
 both_protocols = pytest.mark.parametrize("protocol", ["oauth2", "oauth1"])
 
@@ -131,43 +132,54 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
 
 
 class HangsUp:
-    """A proxy that closes each connection soon after a response, as providers close idle ones.
+    """A proxy that often closes a connection after a response, as providers close idle ones.
 
     ``support.wire`` calls it with each connection. ``hung_up`` counts how it ended them, ``kept`` how
-    many requests came after a response on the same connection.
+    many requests came after a response on the same connection. ``settled`` is set while no request is
+    under way and no connection is about to be closed.
     """
 
     def __init__(self, root):
-        parts = urlsplit(root)
-        self.upstream = (parts.hostname, parts.port)
+        self.upstream = urlsplit(root).netloc
         self.hung_up = Counter()
         self.kept = 0
+        self.settled = threading.Event()
+        self.settled.set()
 
     def __call__(self, connection):
-        with socket.create_connection(self.upstream) as upstream:
-            if self._forwards(connection.sock, upstream):
-                return
-        how = random.choice(("FIN", "RST"))
-        if how == "RST":
-            connection.reset()
-        self.hung_up[how] += 1
+        with closing(HTTPConnection(self.upstream)) as upstream:
+            for number in itertools.count():
+                request = connection.request()
+                if request is None:
+                    return
+                self.kept += number > 0
+                self.settled.clear()
+                connection.send(forwarded(request, upstream))
+                if self._hangs_up(connection):
+                    return
 
-    def _forwards(self, client, upstream):
-        """Forward until it is time to hang up; return whether one of the two did so before."""
-        answered = False
-        while True:
-            patience = random.choice((0, AWAY / 10, 10)) if answered else 30
-            readable, _, _ = select.select([client, upstream], [], [], patience)
-            if not readable:
-                return False
-            for source, target in ((client, upstream), (upstream, client)):
-                if source in readable:
-                    data = source.recv(65_536)
-                    if not data:
-                        return True
-                    self.kept += answered and source is client
-                    target.sendall(data)
-                    answered = source is upstream
+    def _hangs_up(self, connection):
+        """Choose whether to hang up, and how and when."""
+        how = random.choice(("FIN", "RST", None))
+        time.sleep(random.choice((0, SOON)))
+        if how == "FIN":
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        elif how == "RST":
+            connection.reset()
+        if how:
+            self.hung_up[how] += 1
+        self.settled.set()
+        return how is not None
+
+
+def forwarded(request, upstream):
+    """Send a request to the provider, and return the bytes of the response."""
+    method, target, _ = request.line.split()
+    upstream.request(method, target, request.body, request.headers)
+    response = upstream.getresponse()
+    fields = [f"{name}: {value}" for name, value in response.getheaders()]
+    head = "\r\n".join([f"HTTP/1.1 {response.status} {response.reason}", *fields])
+    return head.encode("latin-1") + b"\r\n\r\n" + response.read()
 
 
 @both_protocols
@@ -189,13 +201,13 @@ def test_35_a_connection_that_the_provider_closed_meanwhile_fails_no_flow(
         flow = type(flow)(*CLIENT, provider=addresses)  # the user goes to the provider itself
         with running_site(flow) as site, Browser() as joe:
             for _ in range(FLOWS):
-                time.sleep(AWAY)
                 back = joe.decide(joe.click(site))
-                time.sleep(AWAY)
+                assert proxy.settled.wait(10)
                 assert landed(joe.get(back, **ARRIVAL)) == {
                     "username": "joe",
                     "oauth_token_id": "43",
                 }
+                assert proxy.settled.wait(10)
     asked = Counter(sandbox_process.counts()) - before
     print(f"\n{protocol}: {FLOWS} flows, hung up {dict(proxy.hung_up)}, used again {proxy.kept}")
     assert min(proxy.hung_up.values()) > FLOWS / 10

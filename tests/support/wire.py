@@ -95,6 +95,7 @@ class Connection:
     def reset(self):
         """End the connection with RST in place of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.stream.close()  # it keeps the socket open
         self.sock.close()
 
 
