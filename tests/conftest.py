@@ -1,7 +1,4 @@
-"""What all tests share:
-
-a browser, the sandbox as a process of its own, and the canary for leaked secrets.
-"""
+"""What all tests share: browsers, sandboxes, and the canary for leaked secrets."""
 
 import os
 import pathlib
@@ -24,16 +21,12 @@ import scconnect_wsgi
 from scconnect_wsgi.sandbox import serve
 
 OUTPUT = pytest.StashKey()
-INSTALLED = (
-    "TESTS_INSTALLED" in os.environ
-)  # set by tox.ini: the wheel is under test, and nothing may be left out
+# Set by tox.ini: the wheel is under test, and no test may be skipped
+INSTALLED = "TESTS_INSTALLED" in os.environ
 
 
 def pytest_sessionstart():
-    """Under tox the wheel and not the checkout, in `make quick` the checkout:
-
-    whatever sys.path has come to.
-    """
+    """Make sure that the wheel is tested under tox, and the checkout in `make quick`."""
     place = pathlib.Path(scconnect_wsgi.__file__).parent.parent
     expected = (
         pathlib.Path(sysconfig.get_path("purelib"))
@@ -62,14 +55,14 @@ def pytest_sessionfinish():
 
 @pytest.fixture
 def browser():
-    """A browser without a screen, its cookies its own."""
+    """A browser without a screen, with cookies of its own."""
     with Browser() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def provider():
-    """A sandbox of this process on a socket: its url, its counts, itself."""
+    """A sandbox of this process on a socket: ``url``, ``counts`` and ``sandbox``."""
     sandbox = Sandbox()
     with serve(sandbox) as server:
         yield SimpleNamespace(url=server.url, counts=sandbox.counts, sandbox=sandbox)
@@ -90,10 +83,7 @@ def root(sandbox):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Debian's Chromium, its popup blocker on.
-
-    A machine without one fails: these tests are not optional.
-    """
+    """Debian's Chromium with its popup blocker on; without one these tests fail."""
     from playwright.sync_api import sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -118,11 +108,9 @@ def chromium():
 
 @pytest.fixture
 def context(chromium):
-    """A fresh profile, in which no page may raise an error or break its own content security
-    policy.
-    """
+    """A fresh profile; no page in it may raise an error or break its own content security policy."""
     context = chromium.new_context()
-    context.set_default_timeout(5000)
+    context.set_default_timeout(15_000)  # milliseconds
     complaints = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on(
@@ -138,7 +126,7 @@ def context(chromium):
 
 
 class SandboxProcess:
-    """The sandbox in another process, as a provider is."""
+    """A sandbox in another process, as a provider is."""
 
     def __init__(self, url):
         self.url = url
@@ -167,7 +155,7 @@ def pytest_runtest_makereport(item, call):
     if INSTALLED and report.skipped:
         report.outcome, report.longrepr = (
             "failed",
-            f"skipped, where nothing may be: {report.longrepr}",
+            f"skipped, but no test may be: {report.longrepr}",
         )
     item.stash[OUTPUT] = report.capstdout + report.capstderr
     return report
@@ -175,7 +163,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_written_anywhere(request):
-    """Threat 32, around every test: no secret in a log at any level, nor on stdout or stderr."""
+    """Around every test: no secret is in a log of any level, nor on stdout or stderr (threat 32)."""
     canary.forget()
     with canary.Listener() as listener:
         yield
