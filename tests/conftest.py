@@ -108,7 +108,7 @@ def chromium():
 
 @pytest.fixture
 def context(chromium):
-    """A fresh profile; no page in it may raise an error or break its own content security policy."""
+    """A fresh profile, whose pages raise no error and keep their own content security policy."""
     context = chromium.new_context()
     context.set_default_timeout(15_000)  # milliseconds
     complaints = []
@@ -163,7 +163,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(autouse=True)
 def _no_secret_is_written_anywhere(request):
-    """Around every test: no secret is in a log of any level, nor on stdout or stderr (threat 32)."""
+    """Around every test (threat 32): no secret is in a log of any level, on stdout or stderr."""
     canary.forget()
     with canary.Listener() as listener:
         yield

@@ -1,6 +1,6 @@
-"""The browser files:
+"""The browser files: their contents, and what they do in a real Chromium.
 
-their shape, and what they do in a real Chromium against a site and a provider made here.
+The site and the provider are those of support/world.py.
 """
 
 import re
@@ -12,7 +12,7 @@ from support.flows import CODES
 from support.page import Elements, contrast
 from support.paths import CHECKOUT
 from support.site import JOE
-from support.windows import closed, heard, opened, popup_of
+from support.windows import closed, heard, opened, popup_of, press
 from support.world import (
     NAUGHTY,
     NO_POPUP,
@@ -26,7 +26,7 @@ from support.world import (
 ASSETS = CHECKOUT / "assets"
 
 
-# The files as they are
+# The files' contents
 
 
 def png_size(name):
@@ -94,8 +94,9 @@ def test_the_page_of_the_specification_works_verbatim(context, world):
 
 @browser_test
 @pytest.mark.parametrize("node", ["$('#sc-connect')", "document.getElementById('sc-connect')"])
-def test_a_jquery_object_and_a_plain_node_will_do(context, world, node):
-    script = f"SC.Connect.prepareButton({node}, {{callback: function (fields) {{ heard.push(fields); }} }})"
+def test_a_jquery_object_and_a_plain_node_are_accepted(context, world, node):
+    callback = "function (fields) { heard.push(fields); }"
+    script = f"SC.Connect.prepareButton({node}, {{callback: {callback} }})"
     page = opened(context, world.page(script))
     page.click("#sc-connect")
     assert heard(page) == [pairs(JOE)]
@@ -137,7 +138,7 @@ def test_a_query_is_read_as_a_form_is(context, world, query, fields):
 
 
 @browser_test
-def test_a_refusal_takes_the_same_road(context, world):
+def test_a_refusal_is_delivered_in_the_same_way(context, world):
     fields = {"error": "access_denied", "error_description": "The user said no."}
     page = opened(context, world.page(prepare(endpoint(fields))))
     popup = popup_of(page)
@@ -160,16 +161,17 @@ def test_threat_24_a_cross_origin_opener_policy_stops_nothing(
         popup.wait_for_selector("#allow")
         page.wait_for_timeout(300)  # popup.closed reads true by now
         assert (popup.evaluate("opener") is None) == bool(page_coop or provider_coop)
-        popup.evaluate("document.getElementById('allow').click()")
+        press(popup, "#allow")
     assert heard(page) == [pairs(JOE)]
     assert closed(popup)
 
 
+OFF = "{get() { throw new DOMException('off'); }}"
 CUT = {
     "BroadcastChannel": "delete window.BroadcastChannel;",
     "opener": "Object.defineProperty(window, 'opener', {value: null});",
-    "localStorage": "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('off'); }});",
-    "sessionStorage": "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('off'); }});",
+    "localStorage": f"Object.defineProperty(window, 'localStorage', {OFF});",
+    "sessionStorage": f"Object.defineProperty(window, 'sessionStorage', {OFF});",
 }
 
 
@@ -182,9 +184,9 @@ CUT = {
         ("opener", "localStorage"),
         ("sessionStorage", "localStorage"),
     ],
-    ids=["storage event alone", "opener alone", "channel alone", "no storage"],
+    ids=["only storage events", "only opener", "only channel", "no storage"],
 )
-def test_each_road_delivers_alone(context, world, missing):
+def test_each_way_of_delivery_is_enough(context, world, missing):
     context.add_init_script("".join(CUT[name] for name in missing))
     page = opened(context, world.page(prepare(endpoint())))
     page.click("#sc-connect")
@@ -220,7 +222,10 @@ def test_a_full_page_flow_answers_the_button_that_began_it(context, world):
 @browser_test
 def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
     page = opened(context, world.page(""))
-    remember = "page => sessionStorage.setItem('sc-connect:flow', JSON.stringify({page, started: Date.now()}))"
+    remember = """page => {
+        const flow = JSON.stringify({page, started: Date.now()});
+        sessionStorage.setItem('sc-connect:flow', flow);
+    }"""
     for elsewhere in (
         "https://evil.example/",
         "//evil.example",
@@ -239,10 +244,12 @@ def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
 
 @browser_test
 def test_open_returns_a_promise_of_the_same_object(context, world):
-    script = (
-        "$('#sc-connect')[0].onclick = function () { SC.Connect.open({request_token_endpoint: '%s', "
-        "callback: function (fields) { heard.push(fields); }}).then(function (fields) { heard.push(fields); }); };"
-    )
+    script = """
+        function hear(fields) { heard.push(fields); }
+        $('#sc-connect')[0].onclick = function () {
+          SC.Connect.open({request_token_endpoint: '%s', callback: hear}).then(hear);
+        };
+    """
     page = opened(context, world.page(script % endpoint("error=access_denied")))
     page.click("#sc-connect")
     assert heard(page, 2) == [[["error", "access_denied"]]] * 2
@@ -250,7 +257,10 @@ def test_open_returns_a_promise_of_the_same_object(context, world):
 
 @browser_test
 def test_open_without_a_click_is_blocked_and_still_resolves(context, world):
-    script = f"SC.Connect.open({{request_token_endpoint: '{endpoint()}'}}).then(function (fields) {{ heard.push(fields); }})"
+    script = (
+        f"SC.Connect.open({{request_token_endpoint: '{endpoint()}'}})"
+        ".then(function (fields) { heard.push(fields); })"
+    )
     page = opened(context, world.page(script))
     assert heard(page) == [pairs(JOE)]
     assert len(context.pages) == 1
@@ -280,7 +290,7 @@ def test_two_buttons_have_their_own_callbacks(context, world):
     waiting = popup_of(page, "#one")
     page.click("#two")
     assert heard(page, name="second") == [[["n", "2"]]]
-    waiting.evaluate("document.getElementById('allow').click()")
+    press(waiting, "#allow")
     assert heard(page, name="first") == [[["n", "1"]]]
     assert heard(page, name="second") == [[["n", "2"]]]
 
@@ -293,7 +303,7 @@ def test_each_tab_hears_only_its_own_flow(context, world):
     popups = [popup_of(tab) for tab in tabs]
     for n in (1, 0):
         popups[n].wait_for_selector("#allow")
-        popups[n].evaluate("document.getElementById('allow').click()")
+        press(popups[n], "#allow")
         assert heard(tabs[n]) == [[["n", str(n)]]]
     assert [heard(tab) for tab in tabs] == [[[["n", "0"]]], [[["n", "1"]]]]
 
@@ -302,7 +312,7 @@ def test_each_tab_hears_only_its_own_flow(context, world):
 def test_a_popup_closed_by_hand_can_be_tried_again(context, world):
     page = opened(context, world.page(prepare(endpoint(wait=1))))
     popup_of(page).close()
-    popup_of(page).click("#allow")
+    press(popup_of(page), "#allow")
     assert heard(page) == [pairs(JOE)]
 
 
@@ -319,7 +329,10 @@ def test_a_second_click_focuses_the_popup_that_is_open(context, world):
 
 @browser_test
 def test_a_button_prepared_twice_takes_the_later_options(context, world):
-    spy = "var opens = 0, real = open; open = function (u, n, f) { opens += 1; return real(u, n, f); };"
+    spy = """
+        var opens = 0, real = open;
+        open = function (u, n, f) { opens += 1; return real(u, n, f); };
+    """
     page = opened(context, world.page(spy + prepare(endpoint("n=1")) + prepare(endpoint("n=2"))))
     page.click("#sc-connect")
     assert heard(page) == [[["n", "2"]]]
@@ -369,13 +382,15 @@ def test_what_stood_in_window_sc_before_stays(context, world):
 
 @browser_test
 def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
-    spy = "var flow, real = open; open = function (u, n, f) { flow = n.slice(11); return real(u, n, f); };"
+    spy = """
+        var flow, real = open;
+        open = function (u, n, f) { flow = n.slice(11); return real(u, n, f); };
+    """
     page = opened(context, world.page(spy + prepare(endpoint(wait=1))))
     popup_of(page)
     page.evaluate("postMessage({flow: 'another', query: '?from=another+flow'}, location.origin)")
-    page.evaluate(
-        "postMessage(null, location.origin); postMessage({flow, query: {no: 'string'}}, location.origin)"
-    )
+    page.evaluate("postMessage(null, location.origin)")
+    page.evaluate("postMessage({flow, query: {no: 'string'}}, location.origin)")
     page.evaluate(
         """provider => new Promise(done => {
             const frame = document.createElement('iframe');
@@ -433,8 +448,12 @@ def test_close_html_alone_says_what_happened_and_stays(context, world):
 def test_a_tab_opened_by_a_link_of_another_site_is_not_closed(context, world):
     page = opened(context, f"{world.provider}/authorize?wait=1")
     page.evaluate(
-        "url => { const a = document.createElement('a'); a.href = url; a.target = '_blank'; a.rel = 'opener';"
-        "a.id = 'link'; a.textContent = 'link'; document.body.append(a); }",
+        """url => {
+            const link = document.createElement('a');
+            Object.assign(link, {href: url, target: '_blank', rel: 'opener', id: 'link'});
+            link.textContent = 'link';
+            document.body.append(link);
+        }""",
         f"{world.site}/sc-connect/close.html",
     )
     tab = popup_of(page, "#link")

@@ -19,7 +19,7 @@ for (const name of ['start', 'done', 'failed', 'closed']) {
   });
 }
 """
-# The script checks every half a second whether a popup was closed; with this, only when look() says so.
+# The script checks every half a second whether a popup was closed; with this, only in look().
 CHECKED_BY_HAND = """
 var checks = [];
 window.setInterval = function (check, pause, flow) { return checks.push({check, flow}); };

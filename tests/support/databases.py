@@ -269,15 +269,16 @@ class MariaDB(Server):
     def prepare(self):
         self.url = f"mysql+pymysql://site@127.0.0.1:{self.port}/site"
         self._init = f"{self.folder}/init.sql"
+        # "Read only" applies to plain; site may write all the same.
+        statements = [
+            "CREATE USER IF NOT EXISTS site@'127.0.0.1'",
+            "GRANT ALL ON *.* TO site@'127.0.0.1'",
+            "CREATE DATABASE IF NOT EXISTS site",
+            "CREATE USER IF NOT EXISTS plain@'127.0.0.1'",
+            "GRANT ALL ON site.* TO plain@'127.0.0.1'",
+        ]
         with open(self._init, "w") as file:
-            file.write(
-                "CREATE USER IF NOT EXISTS site@'127.0.0.1';\nGRANT ALL ON *.* TO site@'127.0.0.1';\n"
-            )
-            file.write("CREATE DATABASE IF NOT EXISTS site;\n")
-            # One to whom "read only" applies: site may write all the same.
-            file.write(
-                "CREATE USER IF NOT EXISTS plain@'127.0.0.1';\nGRANT ALL ON site.* TO plain@'127.0.0.1';\n"
-            )
+            file.writelines(f"{statement};\n" for statement in statements)
         os.chmod(self._init, 0o644)
         own = (
             "--no-defaults",
