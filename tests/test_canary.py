@@ -1,7 +1,4 @@
-"""The canary of conftest.py sings:
-
-each way a secret may get out is noticed, and nothing else is.
-"""
+"""The canary of conftest.py notices each way in which a secret may get out, and nothing else."""
 
 import logging
 import os
@@ -85,10 +82,7 @@ def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
 
 
 def test_32_a_line_of_a_library_counts_where_the_package_made_it():
-    """urllib3 logs the address of each request at DEBUG:
-
-    no secret may ever stand in one of ours.
-    """
+    """urllib3 logs the address of each request at DEBUG; ours may never hold a secret."""
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
         browser.get(f"{provider.url}/?{SECRET}")
         assert listener.leaks({SECRET}) == []

@@ -65,7 +65,7 @@ def test_without_a_use_of_the_fixture_nothing_of_the_package_is_imported(tmp_pat
 
 
 def page(environ, start_response):
-    """Hands the token over to nobody, and says who came."""
+    """Answer with the token that was handed over, and with the cookies."""
     start_response(
         "200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "session=joe; Path=/")]
     )

@@ -434,9 +434,8 @@ def test_close_html_alone_says_what_happened_and_stays(context, world):
             code,
             "%cFor developers",
         ]
-        heading = (
-            "Already done" if code == "flow_finished" else "Not connected"
-        )  # it may have gone well before
+        # A flow that has finished may have succeeded
+        heading = "Already done" if code == "flow_finished" else "Not connected"
         assert page.title() == page.inner_text("h1") == heading
         assert "For developers" not in page.content()
         sentences[code] = page.inner_text("#reason")

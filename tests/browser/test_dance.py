@@ -23,7 +23,7 @@ PLAIN_SCRIPT = """
 
 
 def page_with_the_button(environ, start_response):
-    """The wrapped application: one page, whose script is chosen by its path."""
+    """Be the wrapped application, with one page whose script depends on the path."""
     script = {
         "/": PLAIN_SCRIPT,
         "/specified": SPECIFIED_SCRIPT,

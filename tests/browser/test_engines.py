@@ -137,7 +137,7 @@ def log_in(window):
 
 
 def connect(profile, page, button="#sc-connect", choice="#allow"):
-    """Press the button, log in, decide; the popup is gone."""
+    """Press the button, log in, decide, and wait until the popup is gone."""
     popup = profile.popup_of(page.click, button)
     log_in(popup)
     popup.click_away(choice)

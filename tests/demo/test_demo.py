@@ -1,7 +1,4 @@
-"""The command line:
-
-the demo and the example as a person meets them, in processes of their own and over sockets.
-"""
+"""The commands, the demo and the plain example, in processes of their own and over sockets."""
 
 import pathlib
 import re
@@ -38,10 +35,7 @@ both_protocols = pytest.mark.parametrize("protocol", ROOTS)
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Both protocols, side by side.
-
-    Whatever the tests do with it, its output tells nothing it should not.
-    """
+    """The demo with both protocols, whose output tells no secret whatever the tests do."""
     folder = tmp_path_factory.mktemp("demo")
     with scconnect(folder, "demo", "--port", "0") as demo:
         demo.folder = folder
@@ -225,7 +219,7 @@ def test_tokens_of_an_earlier_run_are_forgotten(tmp_path):
 
 
 def test_a_callback_in_another_browser_is_refused(demo, person):
-    """The flow is bound to the browser that began it, even where its cookie was carried over."""
+    """A flow is bound to the browser that began it, even if its cookie was copied to another."""
     state = query(person.click(Site(demo.url)))["state"]
     with visitor(demo) as stranger:
         cookies = stranger.session.cookies

@@ -1,4 +1,4 @@
-"""The example of each framework, run as its reader runs it."""
+"""The example of each framework, run as a reader would run it."""
 
 import importlib
 import os
@@ -78,14 +78,14 @@ def test_a_made_up_session_is_nobodys(example):
 
 
 def sandbox_of(example):
-    """The address of the sandbox that an example brings."""
+    """Return the address of an example's own sandbox."""
     with Browser() as anybody:
         parts = urlsplit(anybody.click(example))
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def misbehave(example, *names):
-    """Have the sandbox of an example misbehave from now on."""
+    """Give the sandbox of an example these faults from now on."""
     answer = requests.post(
         f"{sandbox_of(example)}/sandbox/misbehave", data={"name": names}, timeout=10
     )
@@ -98,7 +98,7 @@ def logged_in(browser, example, user):
 
 
 def sessions(browser):
-    """The cookies of the site's own session."""
+    """Return the cookies of the site's own session."""
     return {
         cookie.name: cookie.value
         for cookie in browser.session.cookies
@@ -154,10 +154,7 @@ def test_a_session_planted_before_the_login_is_not_the_one_after(example):
 def test_a_key_of_a_stored_session_planted_before_the_login_opens_nothing_after_it(
     framework, tmp_path
 ):
-    """With its sessions in files, as in a database:
-
-    the cookie is then a key, and whoever planted it has it too.
-    """
+    """Sessions in files, as in a database: the cookie is a key, which an attacker may plant."""
     text = text_of(framework).replace("backends.signed_cookies", "backends.file")
     (tmp_path / "app.py").write_text(
         text.replace("MIDDLEWARE", f"SESSION_FILE_PATH = {str(tmp_path)!r}\nMIDDLEWARE")
@@ -167,7 +164,7 @@ def test_a_key_of_a_stored_session_planted_before_the_login_opens_nothing_after_
 
 
 def flask_session(cookie=None):
-    """A session cookie that holds one thing, or what one holds."""
+    """Return a session cookie that holds one thing, or what a given one holds."""
     app = importlib.import_module("flask").Flask("app")
     app.secret_key = KEY
     serializer = app.session_interface.get_signing_serializer(app)
@@ -279,7 +276,10 @@ def text_of(framework):
 
 
 def common_lines(framework):
-    """What is not the framework's: its imports, and what is between answer() and the flow."""
+    """Return the lines that are not the framework's.
+
+    The framework's own are its imports, and those between answer() and the flow.
+    """
     text = re.sub(framework, "FRAMEWORK", text_of(framework), flags=re.IGNORECASE)
     head, _, rest = text.partition('"SoundCloud did not say who you are."}\n')
     imports, _, constants = head.partition("from scconnect_wsgi import")

@@ -1,6 +1,6 @@
-"""The middleware around a site of each framework:
+"""The middleware around a site of each framework.
 
-both protocols, at the root and under a prefix, over sockets.
+Both protocols, at the root and under a prefix, over sockets.
 """
 
 import re
@@ -110,7 +110,7 @@ def test_an_exception_passes_through(app, protocol, prefix):
 
 
 class Called:
-    """One request to an application in this process, wrapped where a protocol is given."""
+    """One request to an application in this process, wrapped if a protocol is given."""
 
     def __init__(self, app, prefix, path, protocol=None, *, read=True):
         def recorded(environ, start_response):

@@ -1,4 +1,4 @@
-"""The file to copy for each WSGI server: started as its first lines say, and danced through."""
+"""The file to copy for each WSGI server, started as its first lines say, and a whole flow."""
 
 import os
 import shutil
@@ -30,10 +30,11 @@ NAMES = [
     "granian.sh",
 ]
 LOGS = set(NAMES) - {"waitress_serve.py"}  # waitress has no access log
+# As a script is stopped; the others get SIGTERM
 STOPPED_BY = {
     "waitress_serve.py": signal.SIGINT,
     "wsgiref_serve.py": signal.SIGINT,
-}  # as one stops a script
+}
 ROOTS = {
     "oauth2": {"AUTHORIZE_URL": "/authorize", "TOKEN_URL": "/oauth/token"},
     "oauth1": {
@@ -45,10 +46,7 @@ ROOTS = {
 
 
 def command_of(name):
-    """How its reader starts it, from the first lines of the file:
-
-    the words after a # or the opening quotes.
-    """
+    """Return the command in the first lines of a file: the words after a # or the quotes."""
     lines = (SERVERS / name).read_text("utf-8").splitlines()
     line = next(line for line in lines if name in line)
     return line.lstrip('#" ').split()
@@ -61,8 +59,9 @@ def settings_of(text):
 
 
 def settings_for(protocol, root):
-    """sandbox.env, with the address of the sandbox that is there, and for the other protocol its
-    addresses.
+    """Return the settings of sandbox.env with the address of a running sandbox.
+
+    For OAuth 1.0a they have the addresses of that protocol.
     """
     settings = settings_of(
         (SERVERS / "sandbox.env").read_text("utf-8").replace("http://127.0.0.1:8001", root)
@@ -76,7 +75,7 @@ def settings_for(protocol, root):
 
 @contextmanager
 def running(name, folder, settings):
-    """The server, in a copy of the folder in which nothing but the port is another."""
+    """Run the server in a copy of the folder, in which only the port differs."""
     port = free_port("localhost")
     site = shutil.copytree(SERVERS, folder / "site", ignore=shutil.ignore_patterns("__pycache__"))
     text = (site / name).read_text("utf-8")

@@ -47,7 +47,7 @@ def forget() -> None:
 
 
 class Listener(logging.Handler):
-    """Keeps every record of every logger as the text that a log file would get."""
+    """Keep every record of every logger, as the text that a log file would get."""
 
     def __init__(self) -> None:
         super().__init__(level=1)
@@ -76,13 +76,11 @@ class Listener(logging.Handler):
 
 
 def on_behalf_of_the_package() -> bool:
-    """Whether the package itself, not the sandbox and not a test, has called the library that logs
-    now.
+    """Return whether the package called the library that logs now, not the sandbox or a test.
 
-    The sandbox is the provider: oauthlib's server side logs what providers know, in another
-    company. And the browser of the tests is a requests.Session, whose addresses hold codes. Both
-    run in this process for the tests alone, with the loggers of the libraries that the package
-    uses: the caller tells them apart.
+    The sandbox is the provider: oauthlib's server side logs what providers know. And the browser of
+    the tests is a requests.Session, whose addresses hold codes. Only in tests do both run in this
+    process, with the loggers of the libraries that the package uses; the caller tells them apart.
     """
     frame = sys._getframe()
     while frame is not None:

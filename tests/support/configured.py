@@ -1,7 +1,4 @@
-"""What the configurations of test_config.py name:
-
-a site, a place for its tokens, and who is signed in.
-"""
+"""The callables that the configurations of test_config.py name."""
 
 from support.site import Store, page_of_the_site
 
