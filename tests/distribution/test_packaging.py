@@ -190,6 +190,7 @@ def test_the_browser_files_are_found_and_the_demo_connects_with_the_package_from
     with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
         for root in ("/oauth", "/oauth1"):
             with Browser() as joe:
+                joe.get(demo.url)  # its page knows its visitors by a cookie
                 assert landed(joe.connect(Site(demo.url, root=root)))["username"] == "joe"
         demo.stop()
     assert demo.process.returncode == 0

@@ -20,8 +20,8 @@ Sites and providers:
 Processes and servers:
 
 * commands, processes, ports: scripts, forks, and free ports
-* databases, stores, forwarder, refresher: database servers, each kind of store, a switch-over, and a
-  process that refreshes tokens
+* databases, stores, forwarder, refresher: database servers, each kind of store, a switch-over, and
+  a process that refreshes tokens
 * node: the TypeScript compiler, a bundler and React
 
 And for every test: canary, which looks for secrets in what a test wrote, and paths.
