@@ -1,7 +1,7 @@
-"""The pytest plugin of scconnect-wsgi: one fixture, which costs nothing where it is not used.
+"""The pytest plugin of scconnect-wsgi: one fixture, which costs nothing unless a test uses it.
 
-It is a module beside the package because pytest imports plugins at its start, and a module of the
-package would bring the whole package along.
+It is a module beside the package because pytest imports plugins when it starts: a module inside
+the package would import the whole package.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def soundcloud() -> Iterator[SoundCloud]:
-    """A SoundCloud on this machine, running: ``scconnect_wsgi.testing.SoundCloud``."""
+    """Run a SoundCloud on this machine: a ``scconnect_wsgi.testing.SoundCloud``."""
     from scconnect_wsgi.testing import SoundCloud
 
     with SoundCloud() as running:

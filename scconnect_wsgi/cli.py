@@ -1,6 +1,6 @@
 """The command line: ``scconnect demo``, ``sandbox``, ``check`` and ``secret``.
 
-Each command imports what it needs when it is called: asking for a secret starts no server.
+Each command imports what it needs when it runs, so that printing a secret loads no server.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scconnect_wsgi.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
     from scconnect_wsgi.sandbox import Server
 
 CALLBACK_PATH = "/oauth/access_token"  # SCConnect's default access_token_path
@@ -22,15 +24,15 @@ LOGINS = "joe (password joe) or ann (password ann)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command and return its exit status: 0 for success, 1 for failure.
 
-    Returns the exit code: 0 if all went well, 1 if not; 2 is for a mistyped command.
+    A mistyped command ends the process with exit status 2.
     """
     chosen = _parser().parse_args(arguments)
     try:
         return int(chosen.run(chosen))
     except OSError as error:
-        print(_why(error, getattr(chosen, "port", None)), file=sys.stderr)
+        print(_reason(error, getattr(chosen, "port", None)), file=sys.stderr)
         return 1
 
 
@@ -40,27 +42,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="the whole thing on this machine, no account needed")
+    demo = commands.add_parser("demo", help="run a demo site and a sandbox; needs no account")
     demo.add_argument(
         "--port",
         type=_port,
         default=8000,
-        help="of the demo site; 0 takes a free one (default: 8000)",
+        help="of the demo site; 0 for any free port (default: 8000)",
     )
     demo.add_argument(
-        "--protocol", choices=("oauth2", "oauth1"), help="show one (default: both side by side)"
+        "--protocol",
+        choices=("oauth2", "oauth1"),
+        help="show only one (default: both, side by side)",
     )
     demo.set_defaults(run=_demo)
 
-    sandbox = commands.add_parser("sandbox", help="the local SoundCloud alone, for your own tests")
+    sandbox = commands.add_parser(
+        "sandbox", help="run only the local SoundCloud, for your own tests"
+    )
     sandbox.add_argument(
-        "--port", type=_port, default=8001, help="0 takes a free one (default: 8001)"
+        "--port", type=_port, default=8001, help="0 for any free port (default: 8001)"
     )
     sandbox.set_defaults(run=_sandbox)
 
-    check = commands.add_parser(
-        "check", help="say what is wrong with the SCCONNECT_* environment variables"
-    )
+    check = commands.add_parser("check", help="check the SCCONNECT_* environment variables")
     check.set_defaults(run=lambda chosen: _check(os.environ))
 
     secret = commands.add_parser("secret", help="print a new secret key")
@@ -74,11 +78,11 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _why(error: OSError, port: int | None) -> str:
+def _reason(error: OSError, port: int | None) -> str:
     import errno
 
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is taken. Choose another one with --port, or --port 0 for any that is free."
+        return f"Port {port} is taken. Choose another with --port, or any free one with --port 0."
     return f"This could not be started: {error.strerror or 'the system refused'}."
 
 
@@ -86,7 +90,8 @@ def _demo(chosen: argparse.Namespace) -> int:
     from scconnect_wsgi.demo import start
 
     wait = _stopped_by_signals()
-    with start(chosen.port, [chosen.protocol] if chosen.protocol else ["oauth2", "oauth1"]) as demo:
+    protocols = [chosen.protocol] if chosen.protocol else ["oauth2", "oauth1"]
+    with start(chosen.port, protocols) as demo:
         _say(
             f"Open {demo.url}",
             f"Log in as {LOGINS}, or sign up there.",
@@ -137,31 +142,36 @@ def _secret(chosen: argparse.Namespace) -> int:
 
 
 def _check(environ: Mapping[str, str]) -> int:
+    from scconnect_wsgi.config.factories import build
     from scconnect_wsgi.config.settings import from_environ
 
-    # A site that reads these variables in code of its own names its store_token there.
-    settings = from_environ({"SCCONNECT_STORE_TOKEN": "HAND_OVER", **environ}, "base_url")
+    # A site that calls SCConnect itself, with these variables, gives store_token in its code.
+    given = {"SCCONNECT_STORE_TOKEN": "HAND_OVER", **environ}
+    settings, problems = from_environ(given, required=["base_url"])
     try:
-        settings.middleware(lambda environ, start_response: [])
+        build(_no_application, settings, problems)
     except ConfigurationError as error:
         print(error.message)
         return 1
-    site, oauth1 = settings.rooms["site"], settings.protocol == "oauth1"
-    print(f"The settings for {'OAuth 1.0a' if oauth1 else 'OAuth 2.1'} are fine.")
+    site = settings.targets["site"]
     callback = site["base_url"] + site.get("access_token_path", CALLBACK_PATH)
-    print(f"Register this callback URL with the provider, to the byte: {callback}")
-    if oauth1 and "request_token_url" not in settings.rooms["provider"]:
-        print(
-            "SoundCloud itself has retired OAuth 1.0a: give OAuth1 the OAuth1Provider you connect to."
-        )
+    oauth1 = settings.protocol == "oauth1"
+    print(f"The settings for {'OAuth 1.0a' if oauth1 else 'OAuth 2.1'} are fine.")
+    print(f"Register this callback URL with the provider, byte for byte: {callback}")
+    if oauth1 and "request_token_url" not in settings.targets["provider"]:
+        print("SoundCloud itself has retired OAuth 1.0a: give the addresses of another provider.")
     return 0
 
 
-def _stopped_by_signals() -> Callable[[], object]:
-    """A call that returns once Ctrl-C or SIGTERM came: the servers are then stopped in order,
-    without a traceback.
+def _no_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    raise NotImplementedError
 
-    A pipe, no threading.Event: its lock may be held by the very thread that the signal interrupts.
+
+def _stopped_by_signals() -> Callable[[], object]:
+    """Return a function that waits for Ctrl-C or SIGTERM, so that the servers stop in order.
+
+    It waits for a pipe and not for a threading.Event, whose lock may be held by the thread that
+    the signal interrupts.
     """
     reader, writer = os.pipe()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -170,4 +180,5 @@ def _stopped_by_signals() -> Callable[[], object]:
 
 
 def _say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)  # flushed: whoever reads it through a pipe waits for it
+    # Flushed, because a program that reads this through a pipe waits for it.
+    print(*lines, sep="\n", flush=True)

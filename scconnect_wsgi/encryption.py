@@ -1,16 +1,16 @@
-"""Encryption of what is kept: stored tokens, and the flow's cookie where that is wanted.
+"""Encryption of stored tokens, and of the flow's cookie if a site wants that.
 
     pip install 'scconnect-wsgi[encryption]'
 
     encryption = Encryption(ENCRYPTION_KEY)  # one key, or several from oldest to newest
 
-AES-256-GCM. What is sealed is bound to its place, so that nobody who can write into a database can
-move one user's token into another's row. Sealed bytes look like this:
+The cipher is AES-256-GCM. Sealed data is bound to its place, so that nobody who can write to a
+database can move one user's token into another's row. Sealed bytes consist of:
 
-    1 byte   the version of this format
-    8 bytes  which key: derived from it, and of no use without it
-    12 bytes nonce, random
-    ...      ciphertext, and 16 bytes that authenticate all of this and the place
+    1 byte    the version of this format
+    8 bytes   the id of the key, which is derived from it and useless without it
+    12 bytes  a random nonce
+    the rest  the ciphertext, and 16 bytes that authenticate all of this and the place
 """
 
 from __future__ import annotations
@@ -22,109 +22,111 @@ from collections.abc import Sequence
 from scconnect_wsgi.errors import ConfigurationError, KeyRemoved, Undecipherable
 from scconnect_wsgi.keys import checked_keys
 
-VERSION = (
-    b"\x01"  # neither JSON nor zlib begins with it: what is not encrypted can be told from what is
-)
-ID_BYTES = 8
+VERSION = b"\x01"  # neither JSON nor zlib begins with it, so unencrypted data is recognized
+KEY_ID_BYTES = 8
 NONCE_BYTES = 12  # NIST SP 800-38D section 8.2: random ones are good for 2**32 messages a key
 TAG_BYTES = 16
 KEY_BYTES = 32  # AES-256
-_HEAD = len(VERSION) + ID_BYTES
+HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
 
 
 class Encryption:
     """The keys that encrypt: one, or several from oldest to newest.
 
-    The newest encrypts, all decrypt: to rotate, append a new key, and take the oldest away once
-    what it encrypted was written anew. ``accept_unencrypted`` lets stores read what they stored
-    before encryption was switched on; what they write is encrypted. Raises ConfigurationError for a
-    key that can be found by trying, once the database is stolen (``scconnect secret`` makes a good
-    one), and where the package cryptography is not installed.
+    The newest key encrypts, all keys decrypt. To rotate, append a new key, and remove the oldest
+    when everything encrypted with it has been written again. ``accept_unencrypted`` lets stores
+    read what they stored before encryption was switched on; they write it encrypted. Raises
+    ConfigurationError for a key that could be guessed by somebody who has the database
+    (``scconnect secret`` makes a good one), and if the package cryptography is not installed.
     """
 
     def __init__(
         self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False
     ) -> None:
         self.accept_unencrypted = accept_unencrypted
-        self._keys = checked_keys(keys, "An encryption key")
-        self.sealer("check")  # that cryptography is there, now and not at a click
+        self._keys = checked_keys(keys, "keys")
+        self.sealer("check")  # fails now, and not at the first flow, without cryptography
 
     def __repr__(self) -> str:
         return f"Encryption({len(self._keys)} keys)"
 
     def sealer(self, purpose: str) -> Sealer:
-        """What encrypts for one purpose;
-
-        nothing that was sealed for another purpose can be opened with it.
-        """
+        """Return a Sealer for one purpose, which opens nothing sealed for another purpose."""
         return Sealer(self._keys, purpose)
 
 
 class Sealer:
-    """Seals and opens for one purpose. Thread-safe, and nothing in it changes."""
+    """Seals and opens data for one purpose. Immutable and thread-safe."""
 
     def __init__(self, keys: Sequence[bytes], purpose: str) -> None:
         try:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError:
             raise ConfigurationError(
-                "Encryption needs the package cryptography: pip install 'scconnect-wsgi[encryption]'"
+                "keys",
+                "cannot be used without the package cryptography: "
+                "pip install 'scconnect-wsgi[encryption]'",
             ) from None
         self._purpose = purpose
-        ids = [_derive(key, "key id", ID_BYTES) for key in keys]
-        self._ciphers = {
-            id: AESGCM(_derive(key, purpose, KEY_BYTES)) for id, key in zip(ids, keys, strict=True)
-        }
-        self._newest = ids[-1]
+        self._ciphers = {}
+        for key in keys:
+            key_id = _derive(key, "key id", KEY_ID_BYTES)
+            self._ciphers[key_id] = AESGCM(_derive(key, purpose, KEY_BYTES))
+            self._newest = key_id  # in the end that of the last key
 
     def __repr__(self) -> str:
         return f"Sealer({self._purpose!r})"
 
     def seal(self, data: bytes, *place: str) -> bytes:
-        """Encrypt ``data`` for a place: whatever names it, such as the row's id and its user."""
-        head, nonce = VERSION + self._newest, os.urandom(NONCE_BYTES)
-        return head + nonce + self._ciphers[self._newest].encrypt(nonce, data, _bound(head, place))
+        """Return ``data``, encrypted for a place: what identifies it, such as its row and user."""
+        header = VERSION + self._newest
+        nonce = os.urandom(NONCE_BYTES)
+        cipher = self._ciphers[self._newest]
+        return header + nonce + cipher.encrypt(nonce, data, _bound(header, place))
 
     def open(self, sealed: bytes, *place: str) -> bytes:
-        """What was sealed for this place.
+        """Return the data that was sealed for this place.
 
-        Raises KeyRemoved where the key that sealed it is not among the keys, Undecipherable where
-        it was sealed for another place or purpose, was changed, or was never sealed.
+        Raises KeyRemoved if the key that sealed it is not among the keys, and Undecipherable if it
+        was sealed for another place or purpose, was changed, or was never sealed.
         """
         from cryptography.exceptions import InvalidTag
 
-        head, nonce = sealed[:_HEAD], sealed[_HEAD : _HEAD + NONCE_BYTES]
         if not is_sealed(sealed):
             raise Undecipherable(f"This {self._purpose} is not encrypted, or is cut off.")
-        cipher = self._ciphers.get(head[len(VERSION) :])
+        header = sealed[:HEADER_BYTES]
+        nonce = sealed[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
+        ciphertext = sealed[HEADER_BYTES + NONCE_BYTES :]
+        cipher = self._ciphers.get(header[len(VERSION) :])
         if cipher is None:
             raise KeyRemoved(
-                f"This {self._purpose} was encrypted with a key that is no longer given. Put that key back in front "
-                "of the others, or let the user connect again."
+                f"This {self._purpose} was encrypted with a key that is no longer given. Put that "
+                "key back in front of the others, or let the user connect again."
             )
         try:
-            return cipher.decrypt(nonce, sealed[_HEAD + NONCE_BYTES :], _bound(head, place))
+            return cipher.decrypt(nonce, ciphertext, _bound(header, place))
         except InvalidTag:
             raise Undecipherable(
-                f"This {self._purpose} was encrypted for another place, or was changed since. Likely causes: a row was "
-                "copied over another one, or its id or user was changed by hand. Let the user connect again."
+                f"This {self._purpose} was encrypted for another place, or has been changed. "
+                "Likely causes: a row was copied over another one, or its id or user was changed "
+                "by hand. Let the user connect again."
             ) from None
 
 
 def is_sealed(data: bytes) -> bool:
-    """Whether this could be what ``seal`` gives; JSON and compressed JSON could not."""
-    return data.startswith(VERSION) and len(data) >= _HEAD + NONCE_BYTES + TAG_BYTES
+    """Return whether ``seal`` may have made this. JSON and compressed JSON look different."""
+    return data.startswith(VERSION) and len(data) >= HEADER_BYTES + NONCE_BYTES + TAG_BYTES
 
 
-def _bound(head: bytes, place: Sequence[str]) -> bytes:
-    """Header and place without ambiguity: ``("ab", "c")`` is another place than ``("a", "bc")``."""
-    return head + json.dumps(place).encode("ascii")
+def _bound(header: bytes, place: Sequence[str]) -> bytes:
+    """Return header and place, encoded so that ``("ab", "c")`` differs from ``("a", "bc")``."""
+    return header + json.dumps(place).encode("ascii")
 
 
 def _derive(key: bytes, purpose: str, length: int) -> bytes:
-    """A key of its own for each purpose (HKDF-SHA256, RFC 5869).
+    """Return a separate key for each purpose (HKDF-SHA256, RFC 5869).
 
-    No salt: the keys are random already.
+    There is no salt, because the keys are random already.
     """
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF

@@ -1,8 +1,7 @@
-"""What can go wrong, each kind with a code that reaches the page and a sentence for its developer.
+"""The errors of this package, each with a code for the page and a message for the developer.
 
-The message of an error is written by this package alone: what happened, the likely cause, what to
-do. It never holds a token, a secret, or a word that somebody else sent, so it may be logged and
-shown.
+A message says what happened, the likely cause and what to do. This package writes all of it: it
+never holds a token, a secret or text that somebody else sent, so it is safe to log and to show.
 """
 
 from __future__ import annotations
@@ -11,26 +10,28 @@ from typing import ClassVar
 
 
 class ConnectError(Exception):
-    """Base of every error of this package.
+    """Base class of every error of this package.
 
-    ``code`` is one of the words the page's callback knows, ``message`` a plain sentence without
-    secrets, ``retry_after`` the number of seconds the provider asked to wait, where it said so.
-    ``unheard`` is true where a request reached the provider and its answer did not arrive, so that
-    nobody here knows what it did there.
+    ``code`` is the word that the page's callback receives, ``message`` a plain sentence without
+    secrets, ``retry_after`` the number of seconds the provider asked to wait, if it said so.
+    ``outcome_unknown`` is true if the request reached the provider but no complete answer came
+    back, so the provider may or may not have acted on it.
     """
 
     code: ClassVar[str] = "provider_error"
-    unheard = False
 
-    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: int | None = None, outcome_unknown: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
 
     def fields(self) -> dict[str, str]:
-        """The error as the query of close.html:
+        """Return the error as query fields for close.html.
 
-        ``error``, ``error_description``, ``retry_after``.
+        These are ``error``, ``error_description`` and, if it is known, ``retry_after``.
         """
         fields = {"error": self.code, "error_description": self.message}
         if self.retry_after is not None:
@@ -39,30 +40,41 @@ class ConnectError(Exception):
 
 
 class ConfigurationError(ConnectError, ValueError):
-    """The site's own settings cannot work. Raised when an object is built, never at a click."""
+    """A setting of the site cannot work. Raised when an object is built, never at a click.
+
+    ``option`` is the name of the setting, ``problem`` what is wrong with it. Together they are the
+    message: "store_token" and "must be a callable, or HAND_OVER.".
+    """
 
     code = "configuration"
 
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option} {problem}")
+        self.option = option
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, str]]:
+        # Exception would pickle the message as the only argument.
+        return type(self), (self.option, self.problem)
+
 
 class AccessDenied(ConnectError):
-    """The user said no on the provider's page (RFC 6749 section 4.1.2.1)."""
+    """The user refused on the provider's page (RFC 6749 section 4.1.2.1)."""
 
     code = "access_denied"
 
 
 class FlowExpired(ConnectError):
-    """The browser brought no usable cookie of this flow:
+    """The browser sent no usable cookie for this flow.
 
-    it never came, is too old, or another key signed it.
+    The cookie is missing or too old, or it was signed with another key.
     """
 
     code = "flow_expired"
 
 
 class FlowMismatch(ConnectError):
-    """The state (OAuth 2.1) or the request token (OAuth 1.0a) that came back is not the one that
-    left.
-    """
+    """The callback's state (OAuth 2.1) or request token (OAuth 1.0a) is not the one we sent."""
 
     code = "flow_mismatch"
 
@@ -80,28 +92,29 @@ class WrongUser(ConnectError):
 
 
 class ProviderUnavailable(ConnectError):
-    """The provider did not answer in time, refused the connection, is overloaded, or said to wait."""
+    """The provider timed out, refused the connection, is overloaded, or asked for a pause."""
 
     code = "provider_unavailable"
 
 
 class ProviderError(ConnectError):
-    """The provider answered, and the answer is an error or cannot be understood."""
+    """The provider answered with an error, or with something that cannot be understood."""
 
     code = "provider_error"
 
 
 class RateLimited(ProviderUnavailable):
-    """The provider refused a request because there were too many of them (status 429)."""
+    """The provider refused the request because of too many requests (status 429)."""
 
 
 class ConnectionBusy(ProviderUnavailable):
-    """Another thread or process has been refreshing the token of this connection for too long."""
+    """Another thread or process is taking too long to refresh the token of this connection."""
 
 
 class InvalidGrant(ProviderError):
-    """The provider does not take this code or refresh token, or not any more (RFC 6749 section
-    5.2).
+    """The provider does not accept, or no longer accepts, this code or refresh token.
+
+    The error ``invalid_grant`` of RFC 6749 section 5.2.
     """
 
 
@@ -112,46 +125,46 @@ class StorageFailed(ConnectError):
 
 
 class Undecipherable(StorageFailed):
-    """What is stored was encrypted for another place, was changed, or was never encrypted."""
+    """The stored data was encrypted for another purpose, was altered, or was never encrypted."""
 
 
 class KeyRemoved(Undecipherable):
-    """What is stored was encrypted with a key that is no longer given."""
+    """The stored data was encrypted with a key that is no longer configured."""
 
 
 class StartRefused(ConnectError):
-    """The flow could not be begun for a reason on the site's own side."""
+    """The flow could not start, for a reason on the site's own side."""
 
     code = "start_refused"
 
 
 class StoreUnavailable(StorageFailed):
-    """The store of tokens cannot be reached.
+    """The token store cannot be reached.
 
-    Nothing has to be restarted: the next call tries again.
+    The next call tries again; nothing needs to be restarted.
     """
 
 
 class ConnectionChanged(StorageFailed):
-    """Somebody else wrote to a stored connection since it was loaded: load it again."""
+    """The stored connection was changed after it was loaded: load it again."""
 
 
 class NotConnected(ConnectError):
     """This user has no such connection.
 
-    Base of every error that only the user can mend, with the button.
+    Base class of the errors that only the user can resolve, by connecting again with the button.
     """
 
     code = "not_connected"
 
 
 class ConnectionRevoked(NotConnected):
-    """The provider takes the tokens no more: the user took the permission back, or it ran out."""
+    """The provider no longer accepts the tokens: the permission was revoked or has expired."""
 
     code = "connection_revoked"
 
 
 class RefreshLost(NotConnected):
-    """The provider took the refresh token, and what it gave in exchange never reached the store."""
+    """The provider used up the refresh token, but the new tokens never reached the store."""
 
     code = "refresh_lost"

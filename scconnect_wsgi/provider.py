@@ -1,6 +1,6 @@
-"""Addresses and habits of a provider, and SoundCloud's own.
+"""Describe OAuth providers: their addresses, and what else differs between them.
 
-A provider is data: to connect to another one, write down where it lives.
+A provider is data. To connect to another one, describe it:
 
     DISCOGS = OAuth1Provider(
         "https://api.discogs.com/oauth/request_token",
@@ -44,10 +44,11 @@ _OUR_OAUTH2_PARAMETERS = frozenset(
 class OAuth1Provider:
     """A provider that speaks OAuth 1.0a (RFC 5849).
 
-    ``signature_method`` is HMAC-SHA1, HMAC-SHA256, RSA-SHA1 or PLAINTEXT; ``realm`` goes into the
-    Authorization header; ``request_token_params`` are sent and signed with the request for a
-    request token, ``authorize_params`` are added to the page the user is sent to, ``headers`` to
-    every request. Raises ConfigurationError for values that cannot work.
+    ``api_url`` is the root of the API; API calls send the token to no other address.
+    ``signature_method`` is HMAC-SHA1, HMAC-SHA256, RSA-SHA1 or PLAINTEXT. ``realm`` goes into the
+    Authorization header. ``request_token_params`` are signed and sent with the request for a
+    request token, ``authorize_params`` are added to the URL of the authorization page, and
+    ``headers`` to every request. Raises ConfigurationError for values that cannot work.
     """
 
     request_token_url: str
@@ -67,27 +68,19 @@ class OAuth1Provider:
     )  # may hold a key
 
     def __post_init__(self) -> None:
-        for name in ("request_token_url", "authorize_url", "access_token_url"):
-            checked_url(getattr(self, name), name)
-        if self.api_url is not None:
-            checked_url(self.api_url, "api_url")
+        checked_url(self.request_token_url, "request_token_url")
+        checked_url(self.authorize_url, "authorize_url")
+        checked_url(self.access_token_url, "access_token_url")
+        _check_optional_url(self.api_url, "api_url")
         if self.signature_method not in SIGNATURE_METHODS:
             raise ConfigurationError(
-                f"signature_method must be one of {', '.join(SIGNATURE_METHODS)}."
+                "signature_method", f"must be one of {', '.join(SIGNATURE_METHODS)}."
             )
-        if self.realm is not None and (
-            not _HEADER_VALUE.fullmatch(self.realm) or set(self.realm) & {'"', "\\"}
-        ):
-            raise ConfigurationError(
-                "realm must be printable ASCII without quotes and backslashes."
-            )
+        _check_realm(self.realm)
         _check_params(self.request_token_params, "request_token_params")
         _check_params(self.authorize_params, "authorize_params")
-        for name in ("request_token_params", "authorize_params"):
-            if any(key.startswith("oauth_") for key in getattr(self, name)):
-                raise ConfigurationError(
-                    f"{name} must not name a parameter of the protocol itself (oauth_...)."
-                )
+        _refuse_oauth1_parameters(self.request_token_params, "request_token_params")
+        _refuse_oauth1_parameters(self.authorize_params, "authorize_params")
         _check_headers(self.headers)
 
 
@@ -95,10 +88,12 @@ class OAuth1Provider:
 class OAuth2Provider:
     """A provider that speaks OAuth 2.1: authorization code with PKCE S256.
 
-    ``issuer`` makes the ``iss`` parameter of its answers obligatory (RFC 9207);
-    ``authorize_params`` are added to the page the user is sent to, ``headers`` to the token
-    request; ``token_type`` is the word before the token in the Authorization header of API calls.
-    Raises ConfigurationError for values that cannot work.
+    ``api_url`` is the root of the API; API calls send the token to no other address.
+    ``sign_out_url`` ends the session of a token. If ``issuer`` is set, authorization responses
+    must carry it as ``iss`` (RFC 9207). ``authorize_params`` are added to the URL of the
+    authorization page, and ``headers`` to every request for a token. ``token_type`` is the word
+    before the token in the Authorization header of API calls. Raises ConfigurationError for values
+    that cannot work.
     """
 
     authorize_url: str
@@ -117,24 +112,44 @@ class OAuth2Provider:
     def __post_init__(self) -> None:
         checked_url(self.authorize_url, "authorize_url")
         checked_url(self.token_url, "token_url")
-        for name in ("api_url", "sign_out_url", "issuer"):
-            if getattr(self, name) is not None:
-                checked_url(getattr(self, name), name)
+        _check_optional_url(self.api_url, "api_url")
+        _check_optional_url(self.sign_out_url, "sign_out_url")
+        _check_optional_url(self.issuer, "issuer")
         if not _HEADER_NAME.fullmatch(self.token_type):
-            raise ConfigurationError("token_type must be one word, such as OAuth or Bearer.")
+            raise ConfigurationError("token_type", "must be one word, such as OAuth or Bearer.")
         _check_params(self.authorize_params, "authorize_params")
         if _OUR_OAUTH2_PARAMETERS & set(self.authorize_params):
             raise ConfigurationError(
-                "authorize_params must not name a parameter of the protocol itself (state, scope, ...)."
+                "authorize_params",
+                "must not name a parameter of the protocol itself (state, scope, ...).",
             )
         _check_headers(self.headers)
 
 
-def _check_params(params: Mapping[str, str], name: str) -> None:
+def _check_optional_url(url: str | None, option: str) -> None:
+    if url is not None:
+        checked_url(url, option)
+
+
+def _check_realm(realm: str | None) -> None:
+    if realm is None:
+        return
+    if not _HEADER_VALUE.fullmatch(realm) or '"' in realm or "\\" in realm:
+        raise ConfigurationError("realm", "must be printable ASCII without quotes and backslashes.")
+
+
+def _refuse_oauth1_parameters(params: Mapping[str, str], option: str) -> None:
+    if any(name.startswith("oauth_") for name in params):
+        raise ConfigurationError(
+            option, "must not name a parameter of the protocol itself (oauth_...)."
+        )
+
+
+def _check_params(params: Mapping[str, str], option: str) -> None:
     if not isinstance(params, Mapping) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in params.items()
     ):
-        raise ConfigurationError(f"{name} must map strings to strings.")
+        raise ConfigurationError(option, "must map strings to strings.")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
@@ -146,7 +161,8 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             or not _HEADER_VALUE.fullmatch(value)
         ):
             raise ConfigurationError(
-                f"headers: {name!r} cannot be sent, or its value holds a control character."
+                "headers",
+                f"must not hold {name!r}: the name or the value cannot be sent, or we set it.",
             )
 
 
@@ -157,8 +173,8 @@ SOUNDCLOUD = OAuth2Provider(
     sign_out_url="https://api.soundcloud.com/sign-out",
 )
 
-# The addresses of the specification. SoundCloud has retired them (and served them over http, which
-# nothing here sends a secret over); they stay as the pattern for providers that still speak 1.0a.
+# The addresses of the specification of 2009, over https. SoundCloud has retired them; they stay as
+# a pattern for other providers that still speak OAuth 1.0a.
 SOUNDCLOUD_2009 = OAuth1Provider(
     "https://api.soundcloud.com/oauth/request_token",
     "https://soundcloud.com/oauth/authorize",

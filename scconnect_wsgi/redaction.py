@@ -1,7 +1,7 @@
-"""Tracebacks of the site's own code, fit for a log: without secrets, and unable to pass for other
-records.
+"""Tracebacks of the site's own code, made safe for a log.
 
-A database driver that fails may print the parameters of its statement, a KeyError its key.
+A database driver that fails may print the parameters of its statement, a KeyError its key, and a
+line break in either could pass for a log record of its own.
 """
 
 from __future__ import annotations
@@ -13,39 +13,48 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 from scconnect_wsgi.token import AccessToken
 
-SHORTEST = (
-    4  # characters of a secret; to blot out every "1" of a log would hide nothing and ruin it
-)
+MIN_LENGTH = 4  # characters of a secret: hiding every "1" of a log would hide nothing and ruin it
 
 
 def safe_traceback(query: str, token: AccessToken | None = None) -> str:
-    """The exception being handled as text, without what came in ``query`` and without the token's
-    secrets.
+    """Return the traceback of the exception that is being handled, without secrets.
+
+    Hidden are the query string, the values in it, and every string in the token. Each line is
+    indented and has no control characters.
     """
-    text = traceback.format_exc()
-    secrets = {query, *(value for _, value in parse_qsl(query, errors="replace"))}
+    secrets = {query}
+    secrets.update(value for _, value in parse_qsl(query, errors="replace"))
     if token is not None:
-        secrets |= set(_texts(token.to_dict()))
-    written = {form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)}
-    for form in sorted(written, key=len, reverse=True):
-        text = text.replace(form, "***")
+        secrets.update(_strings(token.to_dict()))
+    text = _hide(secrets, traceback.format_exc())
     return "\n".join(f"  | {ascii(line)[1:-1]}" for line in text.splitlines())
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Every string in a JSON-like value."""
+def _hide(secrets: set[str], text: str) -> str:
+    """Replace secrets, the longest first, since one may contain another."""
+    spellings = set()
+    for secret in secrets:
+        if len(secret) >= MIN_LENGTH:
+            spellings |= _spellings(secret)
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = text.replace(spelling, "***")
+    return text
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield every string in a JSON-like value, except the keys of its objects."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from _strings(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _texts(inner)
+            yield from _strings(inner)
 
 
-def _forms(secret: str) -> set[str]:
-    """A secret as it may stand in a message: plain, in a URL, in a repr, in JSON."""
+def _spellings(secret: str) -> set[str]:
+    """Return a secret as it may stand in a message: plain, in a URL, in a repr, in JSON."""
     return {
         secret,
         quote(secret, safe=""),

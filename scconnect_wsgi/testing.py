@@ -1,12 +1,11 @@
-"""For the tests of a site: a SoundCloud that runs on this machine, and its users, who need no
-browser.
+"""For the tests of a site: a SoundCloud on this machine, and users who need no browser.
 
-    def test_a_user_connects(soundcloud):  # the fixture: pytest finds it once this package is installed
+    def test_a_user_connects(soundcloud):  # a pytest fixture of this package
         application = SCConnect(site, soundcloud.oauth2(), secret_key=KEY, store_token=store_token)
         assert soundcloud.connect(application).fields == {"username": "joe", "oauth_token_id": "43"}
 
-Nothing is replaced by a fake: the site's own application answers requests, the real middleware
-talks over a socket to the sandbox, and that verifies everything. docs/testing.md shows each kind of
+Nothing is faked: the site's own application answers the requests, and the real middleware talks
+over a socket to the sandbox, which verifies what it is sent. docs/testing.md shows each kind of
 failure.
 """
 
@@ -25,7 +24,7 @@ from scconnect_wsgi.protocols.oauth1 import OAuth1
 from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.user import Browser, decide
+from scconnect_wsgi.sandbox.browser import Browser, decide
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -40,10 +39,10 @@ ARRIVAL = {**CLICK, "Sec-Fetch-Site": "cross-site"}
 
 @dataclass(frozen=True)
 class Visit:
-    """How the user's browser reaches the site, where that is not the usual way.
+    """How the user's browser reaches the site.
 
     ``headers`` go with every request (``{"Cookie": "session=..."}``), ``environ`` into every WSGI
-    environ (``{"REMOTE_USER": "joe"}``). ``start`` is the request-token path, ``mount`` the
+    environ (``{"REMOTE_USER": "joe"}``). ``start`` is the ``request_token_path``, ``mount`` the
     SCRIPT_NAME, ``host`` the scheme and host that the browser sees.
     """
 
@@ -58,9 +57,9 @@ class Visit:
 class Connected:
     """How a flow ended.
 
-    ``fields`` is the object that the page's callback gets (with ``error`` where it failed),
-    ``location`` the address the user is sent to at last, ``cookies`` what the browser keeps for the
-    site, ``response`` the site's last answer.
+    ``fields`` is the object that the page's callback receives, with ``error`` if the flow failed.
+    ``location`` is the address that the user is sent to at the end, ``cookies`` are the site's
+    cookies in the browser, and ``response`` is the site's last response.
     """
 
     fields: dict[str, str]
@@ -70,15 +69,15 @@ class Connected:
 
 
 class SoundCloud:
-    """A running sandbox and what its users do. A context manager; the fixture ``soundcloud`` is
-    one.
+    """A running sandbox, and what its users do. The fixture ``soundcloud`` is one.
 
-    ``url`` is its address, ``provider`` what OAuth2 takes, ``sandbox`` the Sandbox itself with its
-    counts. Every redirect URI is registered. It knows joe and ann; any other user signs up.
+    ``url`` is its address, ``sandbox`` the Sandbox itself with its counts. Every redirect URI is
+    registered. It knows joe and ann; any other user signs up. As a context manager it stops at
+    the end.
     """
 
     client_id = "sandbox-client"
-    client_secret = "sandbox-secret"  # noqa: S105  # no secret: it opens nothing but the sandbox
+    client_secret = "sandbox-secret"  # noqa: S105  # it opens nothing but the sandbox
 
     def __init__(self) -> None:
         self.sandbox: Sandbox = Sandbox(
@@ -100,18 +99,19 @@ class SoundCloud:
 
     @property
     def provider(self) -> OAuth2Provider:
-        """The provider for an OAuth2."""
+        """Return the provider to build an OAuth2 with."""
         return self.sandbox.oauth2_provider(self.url)
 
     @property
     def oauth1_provider(self) -> OAuth1Provider:
-        """The provider for an OAuth1."""
+        """Return the provider to build an OAuth1 with."""
         return self.sandbox.oauth1_provider(self.url)
 
     @property
     def environ(self) -> dict[str, str]:
-        """The SCCONNECT_* variables of client and provider, for a site that is configured with
-        ``from_env``.
+        """Return SCCONNECT_* variables for a site that is configured with ``from_env``.
+
+        They name the client and the provider; the site adds its own, such as the secret key.
         """
         provider = self.provider
         return {
@@ -124,46 +124,49 @@ class SoundCloud:
         }
 
     def oauth2(self, **options: Any) -> OAuth2:
-        """The flow of SoundCloud today, with this provider; ``options`` are those of OAuth2."""
+        """Return the OAuth 2.1 flow for this provider; ``options`` are those of OAuth2."""
         return OAuth2(self.client_id, self.client_secret, provider=self.provider, **options)
 
     def oauth1(self, **options: Any) -> OAuth1:
-        """The flow of OAuth 1.0a, with this provider; ``options`` are those of OAuth1."""
+        """Return the OAuth 1.0a flow for this provider; ``options`` are those of OAuth1."""
         return OAuth1(self.client_id, self.client_secret, provider=self.oauth1_provider, **options)
 
     def connect(self, app: WSGIApplication, user: str = "joe", **visit: Any) -> Connected:
-        """``user`` presses the button, logs in here and allows the connection.
+        """Have ``user`` press the button, log in here and allow the connection.
 
-        ``visit`` as in Visit.
+        ``visit`` are fields of Visit. Raises AssertionError if the site does not begin a flow that
+        leads here, as do the methods below.
         """
         return self._flow(app, user, "allow", Visit(**visit))
 
     def refuse(self, app: WSGIApplication, user: str = "joe", **visit: Any) -> Connected:
-        """``user`` presses the button, logs in and says no: ``access_denied``."""
+        """Have ``user`` press the button, log in and deny the connection: ``access_denied``."""
         return self._flow(app, user, "deny", Visit(**visit))
 
     def come_late(self, app: WSGIApplication, user: str = "joe", **visit: Any) -> Connected:
-        """``user`` takes so long that the browser has dropped the flow's cookie:
+        """Have ``user`` allow the connection after the flow's cookie has expired.
 
-        ``flow_expired``.
+        The flow ends with ``flow_expired``.
         """
         return self._flow(app, user, "allow", Visit(**visit), late=True)
 
     def fail(
         self, app: WSGIApplication, user: str = "joe", how: str = "down", **visit: Any
     ) -> Connected:
-        """``user`` allows the connection, and then SoundCloud is ``how``: ``provider_unavailable``
-        where it is down.
+        """Have ``user`` allow the connection, and SoundCloud fail at the request for the token.
 
-        ``how`` is a word of scconnect_wsgi.sandbox.misbehave, such as ``429`` or ``garbage``.
+        ``how`` is a fault of ``scconnect_wsgi.sandbox.faults``, such as ``429=7`` or ``garbage``.
+        With ``down`` the flow ends with ``provider_unavailable``. Raises ValueError for an unknown
+        fault.
         """
         return self._flow(app, user, "allow", Visit(**visit), how=how)
 
     @contextmanager
     def misbehaving(self, *how: str) -> Iterator[None]:
-        """Within, SoundCloud has these bad days:
+        """Return a context manager in which SoundCloud has these faults, and no others.
 
-        words of scconnect_wsgi.sandbox.misbehave, such as ``slow=2``.
+        Each is one of ``scconnect_wsgi.sandbox.faults``, such as ``slow=2``. Raises ValueError for
+        an unknown fault.
         """
         self.sandbox.misbehave(*how)
         try:
@@ -172,16 +175,16 @@ class SoundCloud:
             self.sandbox.misbehave()
 
     def expire(self, user: str | None = None) -> None:
-        """The access tokens of ``user`` (None:
+        """End the OAuth 2.1 access tokens of ``user`` (None: everybody).
 
-        everybody) end now, and refresh tokens work: OAuth 2.1 alone.
+        Their refresh tokens still work.
         """
         self.sandbox.expire(user)
 
     def revoke(self, user: str | None = None) -> None:
-        """``user`` (None:
+        """Revoke every permission that ``user`` (None: everybody) has given.
 
-        everybody) takes the permission back: every token stops, and so does refresh.
+        SoundCloud no longer accepts their access tokens and refresh tokens.
         """
         self.sandbox.revoke(user)
 
@@ -197,31 +200,35 @@ class SoundCloud:
     ) -> Connected:
         browser = Browser(app, visit.host, visit.mount, visit.headers, visit.environ)
         started = browser.get(visit.mount + visit.start, CLICK)
-        location = urljoin(visit.host, started.headers.get("Location", ""))
         if started.status_code != 303:
             raise AssertionError(
-                f"The start of the flow, {visit.start}, answered {started.status} and not with a redirect. Is it the "
-                f"request_token_path of an SCConnect? It said: {started.text[:500]}"
+                f"The start of the flow, {visit.start}, answered {started.status} and not with a "
+                "redirect. Is it the request_token_path of an SCConnect? It said: "
+                f"{started.text[:500]}"
             )
-        if not location.startswith(self.url + "/"):
+        location = urljoin(visit.host, started.headers["Location"])
+        if not location.startswith(f"{self.url}/"):
             if "error" in _fields(location):
                 return _ended(browser, started, visit.host)
             raise AssertionError(
-                f"The flow leads to {location.partition('?')[0]}, and not here: build it with soundcloud.oauth2(), or "
-                "with provider=soundcloud.provider."
+                f"The flow leads to {location.partition('?')[0]}, and not here: build it with "
+                "soundcloud.oauth2(), or with provider=soundcloud.provider."
             )
-        back = decide(self.sandbox, self.url, location, user, choice)
+        callback = decide(self.sandbox, self.url, location, user, choice)
         if late:
             browser.forget("scconnect-")
-        with self.misbehaving(*filter(None, [how])):
-            ended = browser.get(urlsplit(back).path, ARRIVAL, urlsplit(back).query)
-        return _ended(browser, ended, back)
+        faults = [how] if how else []
+        with self.misbehaving(*faults):
+            parts = urlsplit(callback)
+            ended = browser.get(parts.path, ARRIVAL, parts.query)
+        return _ended(browser, ended, callback)
 
 
-def _ended(browser: Browser, response: Response, asked: str) -> Connected:
-    location = (
-        urljoin(asked, response.headers["Location"]) if "Location" in response.headers else ""
-    )
+def _ended(browser: Browser, response: Response, url: str) -> Connected:
+    """Return how a flow ended with the response to a request for ``url``."""
+    location = ""
+    if "Location" in response.headers:
+        location = urljoin(url, response.headers["Location"])
     return Connected(_fields(location), location, browser.cookies, response)
 
 
@@ -230,7 +237,7 @@ def _fields(location: str) -> dict[str, str]:
 
 
 class _Every(tuple[str, ...]):
-    """Every redirect URI: a site is tested with the settings it has."""
+    """A collection that holds every redirect URI, so that a site keeps its own settings."""
 
     __slots__ = ()
 

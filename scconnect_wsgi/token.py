@@ -11,9 +11,9 @@ from typing import Any
 class AccessToken:
     """What the provider granted, in one shape for both protocols.
 
-    ``token_secret`` belongs to OAuth 1.0a, ``refresh_token``, ``expires_at`` (seconds since the
-    epoch) and ``scope`` to OAuth 2.1; each is None where the provider gave none. ``extra`` holds
-    every other field of the answer. The repr shows no secret.
+    ``token_secret`` belongs to OAuth 1.0a; ``refresh_token``, ``expires_at`` (seconds since the
+    epoch) and ``scope`` belong to OAuth 2.1. Each is None if the provider gave none. ``extra``
+    holds every other field of the answer. The repr shows no secret.
     """
 
     token: str
@@ -24,15 +24,18 @@ class AccessToken:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        held = [
-            name for name in ("token_secret", "refresh_token") if getattr(self, name) is not None
-        ]
-        secrets = "".join(f", {name}=***" for name in held)
-        rest = f"expires_at={self.expires_at!r}, scope={self.scope!r}, extra={sorted(self.extra)}"
-        return f"AccessToken(token=***{secrets}, {rest})"
+        fields = ["token=***"]
+        if self.token_secret is not None:
+            fields.append("token_secret=***")
+        if self.refresh_token is not None:
+            fields.append("refresh_token=***")
+        fields.append(f"expires_at={self.expires_at!r}")
+        fields.append(f"scope={self.scope!r}")
+        fields.append(f"extra={sorted(self.extra)}")  # the names only
+        return f"AccessToken({', '.join(fields)})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, secrets too, ready for ``json.dumps``."""
+        """Return every field, secrets included, ready for ``json.dumps``."""
         return {
             "token": self.token,
             "token_secret": self.token_secret,
@@ -44,7 +47,7 @@ class AccessToken:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> AccessToken:
-        """The token that ``to_dict`` wrote down. Raises ValueError for anything else."""
+        """Return the token that ``to_dict`` wrote. Raises ValueError for any other mapping."""
         unknown = set(fields) - set(cls.__dataclass_fields__)
         token = fields.get("token")
         if unknown or not isinstance(token, str) or not token:

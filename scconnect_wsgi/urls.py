@@ -1,4 +1,4 @@
-"""Check addresses before anything is sent to them."""
+"""Check URLs and paths before anything is sent to them."""
 
 from __future__ import annotations
 
@@ -8,72 +8,76 @@ from urllib.parse import SplitResult, quote, urlsplit
 from scconnect_wsgi.errors import ConfigurationError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-MAX_RETURN = 512  # characters; it travels in the flow's cookie, beside tokens of up to 1,500
-_PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no space: what a URL may consist of
+MAX_RETURN = 512  # characters; it shares the flow's cookie with tokens of up to 1,500
+_PLAIN = re.compile(r"[!-~]+")  # printable ASCII without the space
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
-def checked_url(url: str, name: str) -> str:
-    """Return ``url`` if a secret may be sent to it, else raise ConfigurationError naming ``name``.
+def checked_url(url: str, option: str) -> str:
+    """Return ``url`` if a secret may be sent to it, else raise ConfigurationError for ``option``.
 
-    That is: ``https`` (``http`` on a loopback host only, whatever environment variables say), a
-    host, no user name or password, no fragment, printable ASCII.
+    The URL must be printable ASCII and have a host, and neither user name, password nor fragment.
+    Its scheme must be ``https``; ``http`` is only for loopback hosts, and no environment variable
+    changes that.
     """
     if not isinstance(url, str) or not _PLAIN.fullmatch(url) or "\\" in url:
         raise ConfigurationError(
-            f"{name} must be a URL in printable ASCII, without spaces or backslashes."
+            option, "must be a URL in printable ASCII, without spaces or backslashes."
         )
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number or too large
+        _ = parts.port  # raises ValueError if it is not a number or too large
     except ValueError:
-        raise ConfigurationError(f"{name} is not a URL that can be read.") from None
+        raise ConfigurationError(option, "is not a URL that can be read.") from None
     if not parts.hostname or parts.scheme not in _DEFAULT_PORTS:
-        raise ConfigurationError(f"{name} must be a full URL, https://host/path.")
+        raise ConfigurationError(option, "must be a full URL, https://host/path.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigurationError(
-            f"{name} must begin with https://; http:// is for localhost, 127.0.0.1 and [::1] alone."
+            option, "must begin with https://; http:// is only for localhost, 127.0.0.1 and [::1]."
         )
     if parts.username is not None or parts.password is not None or "#" in url:
-        raise ConfigurationError(f"{name} must have no user name, no password and no fragment.")
+        raise ConfigurationError(option, "must have no user name, no password and no fragment.")
     return url
 
 
-def checked_root(url: str, name: str) -> str:
-    """Return ``url`` (scheme, host, maybe a prefix) without a trailing slash, or raise
-    ConfigurationError.
+def checked_root(url: str, option: str) -> str:
+    """Return the root URL of an application, ``https://host[:port][/prefix]``.
+
+    Scheme and host come back in lower case, without a default port or a trailing slash. Raises
+    ConfigurationError for ``option``, as ``checked_url`` does, and for a query or a path that
+    browsers would rewrite.
     """
-    parts = urlsplit(checked_url(url, name))
+    parts = urlsplit(checked_url(url, option))
     if "?" in url:
-        raise ConfigurationError(f"{name} must have no query: it is https://host[:port][/prefix].")
+        raise ConfigurationError(option, "must have no query: it is https://host[:port][/prefix].")
     path = parts.path.rstrip("/")
-    if "//" in path or {".", ".."} & set(
-        path.split("/")
-    ):  # Location begins with it, where // names a host
-        raise ConfigurationError(f"{name} must have no path segment that is empty, '.' or '..'.")
+    segments = path.split("/")
+    # A Location header may begin with this path, and there // would name a host.
+    if "//" in path or "." in segments or ".." in segments:
+        raise ConfigurationError(option, "must have no path segment that is empty, '.' or '..'.")
     return f"{origin(parts)}{path}"
 
 
-def checked_path(path: str, name: str) -> str:
-    """Return ``path`` if it stands the same in PATH_INFO and in a URL, else raise
-    ConfigurationError.
+def checked_path(path: str, option: str) -> str:
+    """Return ``path`` if it is written alike in PATH_INFO and in a URL.
+
+    Raises ConfigurationError for ``option`` otherwise.
     """
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise ConfigurationError(
-            f"{name} must be a path such as /oauth/request_token: letters, digits and ._~- only."
+            option, "must be a path such as /oauth/request_token: letters, digits and ._~- only."
         )
     return path
 
 
 def path_of_this_origin(path: str) -> str:
-    """Return ``path`` (a path with maybe a query, or nothing) encoded so that it stays on the
-    origin it is read on.
+    """Return a path, with or without a query, percent-encoded so that it cannot leave its origin.
 
-    Browsers read ``//host`` and ``/\\host`` as another host's address, and drop tabs and line
-    breaks before they look; here all of these but the first are percent-encoded. Raises ValueError
-    for the first, for what does not begin with a slash, for a fragment (the fields go behind it)
-    and for more than MAX_RETURN characters.
+    Browsers read ``//host`` and ``/\\host`` as the address of another host, and drop tabs and line
+    breaks first. Backslashes, tabs and line breaks are encoded. Raises ValueError for a path that
+    begins with ``//`` or not with a slash, for a fragment (fields are appended to the path), and
+    for more than MAX_RETURN characters. The empty path stays empty.
     """
     encoded = quote(path, safe="/?&=%!$'()*+,;:@~")
     if path and (
@@ -82,14 +86,14 @@ def path_of_this_origin(path: str) -> str:
         or "#" in path
         or len(encoded) > MAX_RETURN
     ):
-        raise ValueError("no path of this origin")
+        raise ValueError("not a path of this origin")
     return encoded
 
 
 def origin(url: str | SplitResult) -> str:
-    """The origin of a URL as browsers write it: lower case, without the scheme's own port.
+    """Return the origin of a URL as browsers write it: lower case, without the default port.
 
-    An empty string stands for one that cannot be read.
+    Returns an empty string for a URL that has none or cannot be read.
     """
     try:
         parts = urlsplit(url) if isinstance(url, str) else url
@@ -98,7 +102,8 @@ def origin(url: str | SplitResult) -> str:
         return ""
     if not host or not parts.scheme:
         return ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" + (
-        "" if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{port}"
-    )
+    if ":" in host:  # IPv6
+        host = f"[{host}]"
+    if port is None or port == _DEFAULT_PORTS.get(parts.scheme):
+        return f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{host}:{port}"

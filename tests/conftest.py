@@ -14,11 +14,10 @@ from support import canary, databases
 from support.browser import Browser
 from support.engines import table
 from support.flows import CLIENT
-from support.sandboxes import Sandbox
 from support.site import KEY
 
 import scconnect_wsgi
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 OUTPUT = pytest.StashKey()
 # Set by tox.ini: the wheel is under test, and no test may be skipped
@@ -42,6 +41,7 @@ def pytest_sessionstart():
 
 def pytest_configure(config):
     config.stash[table.VERSIONS] = {}
+    canary.listen_to_sandboxes()
 
 
 def pytest_terminal_summary(terminalreporter, config):

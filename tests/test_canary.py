@@ -11,20 +11,18 @@ from support import canary
 from support.browser import Browser
 from support.flows import flow_for
 from support.paths import TESTS
-from support.sandboxes import Sandbox
 from support.site import running_site
 
-from scconnect_wsgi.sandbox import serve
-from scconnect_wsgi.transport.client import Call, Transport
+from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.transport.client import HTTPRequest, Transport
 
 SECRET = "one-time-secret-of-this-test"
 IMPORTS = """
 import logging
 
 import scconnect_wsgi
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 from support.flows import CLIENT, dance, flow_for
-from support.sandboxes import Sandbox
 from support.site import KEY, Store
 """
 LEAKS = {
@@ -86,7 +84,7 @@ def test_32_a_line_of_a_library_counts_where_the_package_made_it():
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
         browser.get(f"{provider.url}/?{SECRET}")
         assert listener.leaks({SECRET}) == []
-        Transport().send(lambda: Call("GET", f"{provider.url}/?{SECRET}", {}))
+        Transport().send(lambda: HTTPRequest("GET", f"{provider.url}/?{SECRET}", {}))
         assert [line.split()[0] for line in listener.leaks({SECRET})] == ["urllib3.connectionpool"]
 
 

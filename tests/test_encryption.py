@@ -1,7 +1,4 @@
-"""What is sealed opens in its place with its key and nowhere else;
-
-line 18 of the list of threats, for the cookie.
-"""
+"""Sealed data opens in its place with its key, and nowhere else. For the cookie: threat 18."""
 
 import base64
 import re
@@ -18,18 +15,17 @@ from support.canary import met
 from support.flow_cookies import AUDIENCE, BASE, PENDING, issued, named, set_cookies
 from support.flows import flow_for
 from support.responses import landed
-from support.sandboxes import Sandbox
 from support.site import JOE, KEY, running_site
 
 from scconnect_wsgi.encryption import VERSION, Encryption
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, KeyRemoved, Undecipherable
 from scconnect_wsgi.middleware.cookies import FlowCookies
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
-OLD, NEW, OTHER = (
-    f"{name} key, as long as a key of ours has to be" for name in ("old", "new", "another")
-)
-DATA = b"a token that nobody is to read"
+OLD = "old key, as long as a key of ours has to be"
+NEW = "new key, as long as a key of ours has to be"
+OTHER = "another key, as long as a key of ours has to be"
+DATA = b"a token that nobody may read"
 PLACE = ("connection 43", "joe")
 OVERHEAD = 37  # bytes
 
@@ -43,8 +39,9 @@ def encrypting(*keys):
 
 
 def decoded(text):
-    """A text, and whatever its parts are after base64 and zlib, one within the other, as bytes."""
-    found, new = set(), {text.encode()}
+    """Return a text and everything that base64 and zlib find in it, nested to any depth."""
+    found = set()
+    new = {text.encode()}
     while new:
         found |= new
         new = {other for data in new for other in opened(data)} - found
@@ -52,13 +49,10 @@ def decoded(text):
 
 
 def opened(data):
+    """Yield what base64 finds in parts of some data, and zlib in all of it."""
     for part in re.split(rb"[^\w-]+", data, flags=re.ASCII):
-        if len(part) > 8 and part.isascii():
-            yield (
-                base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
-                if len(part) % 4 != 1
-                else b""
-            )
+        if len(part) > 8 and len(part) % 4 != 1:  # no base64 has that length
+            yield base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
     for start in (0, 1):
         try:
             yield zlib.decompress(data[start:])
@@ -74,7 +68,7 @@ def test_what_is_sealed_opens_in_its_place(data, place):
     assert sealed[:1] == VERSION
 
 
-def test_one_text_is_sealed_differently_each_time():
+def test_the_same_data_is_sealed_differently_each_time():
     assert len({sealer().seal(DATA) for _ in range(1000)}) == 1000
 
 
@@ -133,18 +127,32 @@ def test_what_was_never_encrypted_is_said():
         sealer().open(b'{"token": "in the clear"}')
 
 
-SHORT = "is shorter than 32 characters"
-BAD = [
-    *((keys, SHORT) for keys in ("", "short", b"short", [OLD, ""], [OLD, "short"])),
-    *((keys, "can be guessed") for keys in ("ab" * 20, b"ab" * 20, [OLD, "ab" * 20], [])),
-    *((keys, "must be a string or bytes") for keys in ([None], {OLD: NEW})),
-]
+SHORT = "must have at least 32 characters"
+GUESSABLE = "must be hard to guess"
+NO_STRING = "must be a string or bytes"
 
 
-@pytest.mark.parametrize(("keys", "words"), BAD, ids=str)
-def test_keys_that_are_none_or_weak_are_refused_at_once(keys, words):
-    with pytest.raises(ConfigurationError, match=rf"^An encryption key {words}") as caught:
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("", SHORT),
+        ("short", SHORT),
+        (b"short", SHORT),
+        ([OLD, ""], SHORT),
+        ([OLD, "short"], SHORT),
+        ("ab" * 20, GUESSABLE),
+        (b"ab" * 20, GUESSABLE),
+        ([OLD, "ab" * 20], GUESSABLE),
+        ([], GUESSABLE),
+        ([None], NO_STRING),
+        ({OLD: NEW}, NO_STRING),
+    ],
+    ids=str,
+)
+def test_missing_and_weak_keys_are_refused_at_once(keys, words):
+    with pytest.raises(ConfigurationError, match=words) as caught:
         Encryption(keys)
+    assert caught.value.option == "keys"
     assert OLD not in str(caught.value)
 
 
@@ -155,10 +163,13 @@ def test_32_no_key_is_in_a_repr():
 
 
 def test_without_cryptography_it_says_what_to_install():
-    script = "import sys; sys.modules['cryptography'] = None\nfrom scconnect_wsgi.encryption import Encryption\n"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{script}Encryption({OLD!r})"], capture_output=True, text=True
-    )
+    script = f"""
+import sys
+sys.modules["cryptography"] = None
+from scconnect_wsgi.encryption import Encryption
+Encryption({OLD!r})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr.endswith("cryptography: pip install 'scconnect-wsgi[encryption]'\n"), (
         done.stderr
     )
@@ -176,14 +187,13 @@ def test_18_secret_and_verifier_cannot_be_read_from_the_cookie(protocol):
             with running_site(flow, encryption=encryption) as site, Browser() as browser:
                 (value,) = set_cookies(browser.get(site.start))
                 assert landed(browser.connect(site)) == JOE
-            readable, secrets = decoded(value), flow.departures[0].pending.values()
+            readable = decoded(value)
+            secrets = flow.departures[0].pending.values()
             seen[encryption is not None] = {
                 any(secret.encode() in data for data in readable) for secret in secrets
             }
-    assert seen == {
-        False: {True},
-        True: {False},
-    }  # without encryption all are found: the search is a good one
+    # Without encryption every secret is found, so the search works.
+    assert seen == {False: {True}, True: {False}}
 
 
 class Remembering:

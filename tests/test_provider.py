@@ -98,14 +98,16 @@ def all_good_but(name, addresses):
 
 @pytest.mark.parametrize("name", OAUTH1_ADDRESSES)
 def test_threat_28_each_address_of_oauth1_is_looked_at_and_named(name):
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError) as caught:
         OAuth1Provider(**all_good_but(name, OAUTH1_ADDRESSES))
+    assert caught.value.option == name
 
 
 @pytest.mark.parametrize("name", OAUTH2_ADDRESSES)
 def test_threat_28_each_address_of_oauth2_is_looked_at_and_named(name):
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError) as caught:
         OAuth2Provider(**all_good_but(name, OAUTH2_ADDRESSES))
+    assert caught.value.option == name
 
 
 # Headers, realm, parameters
@@ -135,8 +137,9 @@ def test_threat_28_each_address_of_oauth2_is_looked_at_and_named(name):
     ids=str,
 )
 def test_threat_33_a_header_that_cannot_be_sent_is_refused(headers, make):
-    with pytest.raises(ConfigurationError, match="headers"):
+    with pytest.raises(ConfigurationError) as caught:
         make(headers=headers)
+    assert caught.value.option == "headers"
 
 
 @pytest.mark.parametrize("make", [oauth1, oauth2])
@@ -146,8 +149,9 @@ def test_a_header_that_can_be_sent(make):
 
 @pytest.mark.parametrize("realm", ['a"b', '"', "a\\", "a\r\nb", "a\x00", "ü", "a\n"])
 def test_threat_33_a_realm_that_would_break_out_is_refused(realm):
-    with pytest.raises(ConfigurationError, match="realm"):
+    with pytest.raises(ConfigurationError) as caught:
         oauth1(realm=realm)
+    assert caught.value.option == "realm"
 
 
 @pytest.mark.parametrize("realm", [None, "", "Photos, and more = fun"])
@@ -157,8 +161,9 @@ def test_a_realm_that_is_welcome(realm):
 
 @pytest.mark.parametrize("method", ["", "hmac-sha1", "HMAC-SHA512", "RSA-SHA256", None])
 def test_an_unknown_signature_method_is_refused(method):
-    with pytest.raises(ConfigurationError, match="signature_method"):
+    with pytest.raises(ConfigurationError) as caught:
         oauth1(signature_method=method)
+    assert caught.value.option == "signature_method"
 
 
 @pytest.mark.parametrize("name", ["request_token_params", "authorize_params"])
@@ -166,8 +171,9 @@ def test_an_unknown_signature_method_is_refused(method):
     "params", [{"oauth_callback": "x"}, {"oauth_anything": "x"}, {"a": 1}, {1: "a"}, {"a": None}]
 )
 def test_a_parameter_that_is_not_the_providers_own_is_refused_in_oauth1(name, params):
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError) as caught:
         oauth1(**{name: params})
+    assert caught.value.option == name
 
 
 @pytest.mark.parametrize(
@@ -183,20 +189,23 @@ def test_a_parameter_that_is_not_the_providers_own_is_refused_in_oauth1(name, pa
     ],
 )
 def test_a_parameter_of_the_protocol_is_refused_in_oauth2(name):
-    with pytest.raises(ConfigurationError, match="authorize_params"):
+    with pytest.raises(ConfigurationError) as caught:
         oauth2(authorize_params={name: "x"})
+    assert caught.value.option == "authorize_params"
 
 
 @pytest.mark.parametrize("params", [{"a": 1}, {1: "a"}, {"a": None}])
 def test_a_parameter_that_is_no_text_is_refused_in_oauth2(params):
-    with pytest.raises(ConfigurationError, match="authorize_params"):
+    with pytest.raises(ConfigurationError) as caught:
         oauth2(authorize_params=params)
+    assert caught.value.option == "authorize_params"
 
 
 @pytest.mark.parametrize("kind", ["", "two words", "Bearer\r\n", "Bearer\n", "a:b", "ü"])
 def test_threat_33_a_token_type_that_is_not_one_word_is_refused(kind):
-    with pytest.raises(ConfigurationError, match="token_type"):
+    with pytest.raises(ConfigurationError) as caught:
         oauth2(token_type=kind)
+    assert caught.value.option == "token_type"
 
 
 # SoundCloud
@@ -255,8 +264,9 @@ def test_a_root_is_written_as_browsers_do(url, expected):
     ["https://a.example/?", "https://a.example/?b", "https://a.example//b", "http://a.example"],
 )
 def test_a_root_that_is_none_is_refused(url):
-    with pytest.raises(ConfigurationError, match="base_url"):
+    with pytest.raises(ConfigurationError) as caught:
         checked_root(url, "base_url")
+    assert caught.value.option == "base_url"
 
 
 @given(
@@ -337,13 +347,10 @@ def test_threat_32_the_repr_of_a_token_shows_no_secret():
     token = AccessToken(
         "tok-1", "sec-2", "ref-3", 5, "read", {"id_token": "ext-4", "user": "ext-5"}
     )
-    assert (
-        repr(token)
-        == str(token)
-        == (
-            "AccessToken(token=***, token_secret=***, refresh_token=***, expires_at=5, scope='read', "
-            "extra=['id_token', 'user'])"
-        )
+    assert str(token) == repr(token)
+    assert repr(token) == (
+        "AccessToken(token=***, token_secret=***, refresh_token=***, expires_at=5, "
+        "scope='read', extra=['id_token', 'user'])"
     )
     assert (
         repr(AccessToken("tok-1"))

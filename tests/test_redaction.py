@@ -1,4 +1,4 @@
-"""What a log keeps of an exception that the site's own code raised."""
+"""Tracebacks of the site's own exceptions, as they are logged."""
 
 from urllib.parse import quote_plus
 

@@ -138,7 +138,7 @@ def test_each_failure_is_one_call(soundcloud, flow):
     assert soundcloud.fail(app).fields["error"] == "provider_unavailable"
     assert soundcloud.fail(app, how="429=7").fields["retry_after"] == "7"
     assert soundcloud.fail(app, how="garbage").fields["error"] == "provider_error"
-    assert soundcloud.connect(app).fields == {"a": "b"}, "a bad day is over when it is over"
+    assert soundcloud.connect(app).fields == {"a": "b"}, "a fault ends with its block"
 
 
 def test_revoked_and_misbehaving(soundcloud):
@@ -180,6 +180,6 @@ def test_what_is_wrong_with_a_site_is_said(soundcloud, flow):
         pytest.raises(AssertionError, match=r"build it with soundcloud\.oauth2"),
     ):
         other.connect(site(soundcloud.oauth2()))
-    with pytest.raises(ValueError, match="No misbehaviour"):
+    with pytest.raises(ValueError, match="No fault"):
         soundcloud.fail(site(flow), how="rain")
     assert soundcloud.connect(site(flow)).fields == {"a": "b"}

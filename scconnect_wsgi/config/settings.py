@@ -1,164 +1,141 @@
-"""SCConnect without code: its options from the environment, or from a section of a PasteDeploy ini
-file.
-
-    application = from_env(application)  # SCCONNECT_CLIENT_ID, SCCONNECT_SECRET_KEY, ...
-
-    [filter:connect]
-    use = egg:scconnect-wsgi
-    client_id = ...
-
-The table in options.py is all there is to know about an option.
-"""
+"""Parse options into settings, and collect everything that is wrong with them."""
 
 from __future__ import annotations
 
 import difflib
-import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from scconnect_wsgi.config.options import ADDRESSES, CREDENTIALS, MISSING, OPTIONS
+from scconnect_wsgi.config.options import ADDRESSES, CREDENTIALS, HINTS, OPTIONS
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.keys import is_one_of, refuse_credentials
-from scconnect_wsgi.middleware.scconnect import SCConnect
-from scconnect_wsgi.protocols.oauth1 import OAuth1
-from scconnect_wsgi.protocols.oauth2 import OAuth2
-from scconnect_wsgi.provider import SOUNDCLOUD, SOUNDCLOUD_2009, OAuth1Provider, OAuth2Provider
-from scconnect_wsgi.transport.client import Transport
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 PREFIX = "SCCONNECT_"
 
-Provider = TypeVar("Provider", OAuth1Provider, OAuth2Provider)
+# Arguments that no option is named after, such as rsa_key, and an option that sets them.
+_OPTION_FOR = {option.argument: name for name, option in OPTIONS.items() if option.argument}
 
 
-def from_env(app: WSGIApplication, environ: Mapping[str, str] = os.environ) -> SCConnect:
-    """Wrap ``app`` as the SCCONNECT_* variables say.
-
-    Raises ConfigurationError with all that is wrong with them.
-    """
-    return from_environ(environ).middleware(app)
+def _empty_targets() -> dict[str, dict[str, Any]]:
+    return {option.target: {} for option in OPTIONS.values()}
 
 
-def filter_app_factory(
-    app: WSGIApplication, global_conf: Mapping[str, str] | None, **options: str
-) -> SCConnect:
-    """Wrap ``app`` as a section of an ini file says: PasteDeploy's ``paste.filter_app_factory``.
-
-    ``global_conf`` (the section DEFAULT) is not looked at. Raises ConfigurationError as
-    ``from_env`` does.
-    """
-    return Settings(options, str).middleware(app)
-
-
-def from_environ(environ: Mapping[str, str], *required: str) -> Settings:
-    """The settings in SCCONNECT_* variables;
-
-    ``required`` are options that may be left out elsewhere.
-    """
-    given = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
-    return Settings(given, lambda option: PREFIX + option.upper(), *required)
-
-
+@dataclass
 class Settings:
-    """Options as they were given, read by the table.
+    """The values of the options, sorted by the object that is to be built with them.
 
-    ``complaints`` is all that is wrong with them.
+    ``targets`` has the arguments of each object, secrets included. ``spelling`` returns how the
+    user writes an option: SCCONNECT_BASE_URL for base_url. ``names`` has, for each argument, how
+    the user wrote the option that set it.
     """
 
-    def __init__(
-        self, given: Mapping[str, str], named: Callable[[str], str], *required: str
-    ) -> None:
-        self.complaints: list[ConfigurationError] = []
-        self.rooms: dict[str, dict[str, Any]] = {option.room: {} for option in OPTIONS.values()}
-        self.protocol: str = given.get(named("protocol")) or "oauth2"
-        self._named = named
-        self._set_by: dict[tuple[str, str], str] = {}  # room and field -> the name that was given
-        if self.protocol not in ADDRESSES:
-            self.complaints.append(
-                ConfigurationError(f"{named('protocol')} must be oauth2 or oauth1.")
-            )
-            return
-        known = {named(option): option for option in OPTIONS}
-        for name, text in given.items():
-            try:
-                if name not in known:
-                    close = difflib.get_close_matches(name, known, 1, cutoff=0.85)
-                    raise ConfigurationError(
-                        f"{name} is no option{f'; {close[0]} is one' if close else ''}."
-                    )
-                if text:  # an empty one is as good as none
-                    self._read(name, text, known[name])
-            except ConfigurationError as error:
-                self.complaints.append(error)
-        self._look_for({"secret_key", "store_token", *CREDENTIALS[self.protocol], *required})
-        credentials, keys = self.rooms["client"].values(), self.rooms["site"].get("secret_key", [])
-        try:  # SCConnect looks, too, but here it is said beside all else that is wrong
-            refuse_credentials(keys, lambda key: is_one_of(key, *credentials), named("secret_key"))
-        except ConfigurationError as error:
-            self.complaints.append(error)
+    protocol: str
+    spelling: Callable[[str], str]
+    targets: dict[str, dict[str, Any]] = field(default_factory=_empty_targets, repr=False)
+    names: dict[str, str] = field(default_factory=dict)
 
-    def _read(self, name: str, text: str, key: str) -> None:
-        option = OPTIONS[key]
-        place = option.room, option.field or key
-        if option.protocol not in ("", self.protocol):
-            raise ConfigurationError(
-                f"{name} is for {option.protocol}; {self._named('protocol')} is {self.protocol}."
-            )
-        if self._set_by.setdefault(place, name) != name:
-            raise ConfigurationError(
-                f"{name} and {self._set_by[place]} are the same setting: give one of them."
-            )
-        self.rooms[option.room][place[1]] = option.read(text, name)
+    def name_of(self, argument: str) -> str:
+        """Return the user's name for an argument; if no option sets it, the argument's own."""
+        if argument in self.names:
+            return self.names[argument]
+        if argument in OPTIONS:
+            return self.spelling(argument)
+        if argument in _OPTION_FOR:
+            return self.spelling(_OPTION_FOR[argument])
+        return argument
 
-    def _look_for(self, required: set[str]) -> None:
-        rooms = self.rooms
-        if str(rooms["provider"].get("signature_method")).startswith("RSA"):
-            required.discard("consumer_secret")  # the key file takes its place
-        if set(ADDRESSES[self.protocol]) & set(rooms["provider"]):
-            required |= set(ADDRESSES[self.protocol])
-        for key, hint in MISSING.items():
-            if (
-                key in required
-                and (OPTIONS[key].room, OPTIONS[key].field or key) not in self._set_by
-            ):
-                self.complaints.append(ConfigurationError(f"{self._named(key)} is not set: {hint}"))
 
-    def middleware(self, app: WSGIApplication) -> SCConnect:
-        """Wrap ``app``. Raises one ConfigurationError, a line for each thing that is wrong."""
-        if self.complaints:
-            lines = "\n".join(complaint.message for complaint in self.complaints)
-            raise ConfigurationError(lines) from self.complaints[0].__cause__
-        try:
-            return SCConnect(app, self._flow(), **self.rooms["site"])
-        except ConfigurationError as error:  # it calls the options what they are called in Python
-            words = {
-                **{key: self._named(key) for key in OPTIONS},
-                "rsa_key": self._named("rsa_key_file"),
-            }
-            message = re.sub(
-                r"^\w+|\b[a-z]+_\w+", lambda word: words.get(word[0], word[0]), error.message
-            )
-            raise ConfigurationError(message) from error.__cause__
+def from_environ(
+    environ: Mapping[str, str], required: Iterable[str] = ()
+) -> tuple[Settings, list[ConfigurationError]]:
+    """Parse the SCCONNECT_* variables, as ``parse`` does."""
+    given = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
+    return parse(given, lambda option: PREFIX + option.upper(), required)
 
-    def _flow(self) -> OAuth1 | OAuth2:
-        client, options = self.rooms["client"], {**self.rooms["flow"]}
-        if self.rooms["transport"]:
-            options["transport"] = Transport(**self.rooms["transport"])
-        if self.protocol == "oauth1":
-            provider1 = self._provider(OAuth1Provider, SOUNDCLOUD_2009)
-            return OAuth1(client["id"], client.get("secret", ""), provider=provider1, **options)
-        return OAuth2(
-            client["id"],
-            client["secret"],
-            provider=self._provider(OAuth2Provider, SOUNDCLOUD),
-            **options,
-        )
 
-    def _provider(self, kind: type[Provider], soundcloud: Provider) -> Provider:
-        fields = self.rooms["provider"]
-        return kind(**fields) if "authorize_url" in fields else replace(soundcloud, **fields)
+def parse(
+    given: Mapping[str, str],
+    spelling: Callable[[str], str] = str,
+    required: Iterable[str] = (),
+) -> tuple[Settings, list[ConfigurationError]]:
+    """Return the settings in ``given``, and an error for each thing that is wrong with them.
+
+    ``spelling`` returns how an option is written in ``given``. ``required`` are options that must
+    be set although SCConnect could do without them. If there are errors, the settings hold the
+    options that could be read.
+    """
+    protocol = given.get(spelling("protocol")) or "oauth2"
+    settings = Settings(protocol, spelling)
+    if protocol not in CREDENTIALS:
+        return settings, [ConfigurationError(spelling("protocol"), "must be oauth2 or oauth1.")]
+    options = {spelling(option): option for option in OPTIONS}
+    problems = []
+    for name, text in given.items():
+        if name not in options:
+            problems.append(_unknown(name, options))
+        elif text:  # an empty option counts as unset
+            problem = _read(settings, options[name], name, text)
+            if problem is not None:
+                problems.append(problem)
+    problems += _missing(settings, required)
+    problems += _check_keys(settings)
+    return settings, problems
+
+
+def respell(error: ConfigurationError, name: str) -> ConfigurationError:
+    """Return an error about the same problem, with the user's name for the option."""
+    respelled = ConfigurationError(name, error.problem)
+    respelled.__cause__ = error.__cause__
+    return respelled
+
+
+def _unknown(name: str, known: Collection[str]) -> ConfigurationError:
+    close = difflib.get_close_matches(name, known, 1, cutoff=0.85)
+    if close:
+        return ConfigurationError(name, f"is an unknown option. Did you mean {close[0]}?")
+    return ConfigurationError(name, "is an unknown option.")
+
+
+def _read(settings: Settings, key: str, name: str, text: str) -> ConfigurationError | None:
+    """Read the option ``key``, which the user wrote as ``name``. Return what is wrong with it."""
+    option = OPTIONS[key]
+    if option.protocol not in ("", settings.protocol):
+        protocol = settings.spelling("protocol")
+        problem = f"is for {option.protocol}; {protocol} is {settings.protocol}."
+        return ConfigurationError(name, problem)
+    argument = option.argument or key
+    if argument in settings.names:
+        earlier = settings.names[argument]
+        problem = f"and {earlier} are the same setting: give only one of them."
+        return ConfigurationError(name, problem)
+    settings.names[argument] = name
+    try:
+        settings.targets[option.target][argument] = option.read(text, key)
+    except ConfigurationError as error:
+        return respell(error, name)
+    return None
+
+
+def _missing(settings: Settings, required: Iterable[str]) -> Iterator[ConfigurationError]:
+    provider = settings.targets["provider"]
+    addresses = ADDRESSES[settings.protocol]
+    needed = {"secret_key", "store_token", *CREDENTIALS[settings.protocol], *required}
+    if str(provider.get("signature_method")).startswith("RSA"):
+        needed.discard("consumer_secret")  # rsa_key_file replaces it
+    if not provider.keys().isdisjoint(addresses):
+        needed.update(addresses)
+    for key, hint in HINTS.items():
+        argument = OPTIONS[key].argument or key
+        if key in needed and argument not in settings.names:
+            yield ConfigurationError(settings.spelling(key), f"is not set: {hint}")
+
+
+def _check_keys(settings: Settings) -> Iterator[ConfigurationError]:
+    # SCConnect checks this too, but only once everything else is right.
+    keys = settings.targets["site"].get("secret_key", [])
+    credentials = settings.targets["client"].values()
+    try:
+        refuse_credentials(keys, lambda key: is_one_of(key, *credentials), "secret_key")
+    except ConfigurationError as error:
+        yield respell(error, settings.name_of(error.option))

@@ -1,10 +1,15 @@
-"""Connections: stored tokens, and calls of the API with them.
+"""Connections: stored tokens, and API calls with them.
 
-``Connections`` keeps a token when a flow ends and finds it again by its user. ``ApiSession``
-is a ``requests.Session`` for one stored connection; it adds the token to each request and
-refreshes it before it expires. The other modules are their parts: what happens to a request
-on its way out (``adapter``), refreshing a token exactly once (``refresh``), and what the
-page's script may ask (``endpoints``).
+    from scconnect_wsgi.connections import Connections
+
+``Connections`` stores a token when a flow ends and finds it again by its user. ``ApiSession`` is a
+``requests.Session`` for one stored connection, which ``Connections.session`` makes; it adds the
+token to each request and refreshes it before it expires. Neither knows which protocol is used: they
+ask an ``ApiFlow`` (``scconnect_wsgi.flow``).
+
+The other modules are the inside: whose token it is (``accounts``, ``naming``), storing it over the
+previous one (``saving``), refreshing it exactly once (``refresh``), what happens to a request on
+its way out (``adapter``), and what the page's script may ask (``endpoints``).
 """
 
 from scconnect_wsgi.connections.connections import Connections

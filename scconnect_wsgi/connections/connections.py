@@ -1,72 +1,66 @@
-"""The connections of a site's users: kept when a flow ends, used with the API, and ended.
+"""The connections of a site's users: stored when a flow ends, used for API calls, and ended.
 
-    connections = Connections(flow, SQLStore("sqlite:///connections.sqlite3"), identify=current_user)
-    application = SCConnect(application, flow, store_token=connections.store_token, identify=current_user, ...)
-    application = connections.serving(application)  # the page can ask, and disconnect
+    connections = Connections(flow, store, identify=current_user)
+    options = {"store_token": connections.store_token, "identify": current_user}
+    application = SCConnect(application, flow, secret_key=SECRET_KEY, base_url=BASE_URL, **options)
+    application = connections.serving(application)  # what the page's script may ask
 
     session = connections.session(oauth_token_id, user=user)
 
-The middleware knows nothing of this: a site with storage of its own uses none of it.
+The middleware knows nothing of this: a site with storage of its own needs none of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import secrets
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scconnect_wsgi.account import Account
+from scconnect_wsgi.connections.accounts import fetch_account
 from scconnect_wsgi.connections.adapter import OnLost
 from scconnect_wsgi.connections.endpoints import Endpoint
-from scconnect_wsgi.connections.refresh import due, ending, refresh
+from scconnect_wsgi.connections.naming import connection_id, user_at
+from scconnect_wsgi.connections.refresh import Refresher, error_that_ended, needs_refresh
+from scconnect_wsgi.connections.saving import save_over_previous
 from scconnect_wsgi.connections.session import ApiSession
 from scconnect_wsgi.errors import (
     ConfigurationError,
     ConnectError,
-    ConnectionChanged,
     NotConnected,
     ProviderError,
-    StoreUnavailable,
-    Undecipherable,
     WrongUser,
 )
-from scconnect_wsgi.protocols.oauth1 import OAuth1
-from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.stores import Connection, Store
+from scconnect_wsgi.stores.store import no_such_connection
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Call
+from scconnect_wsgi.users import user_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from webob import Request
 
+    from scconnect_wsgi.flow import ApiFlow
+
 log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
-NOBODY = "Nobody is signed in on this site (any more). Sign in, then connect again."
-# At writing a new connection: its user may have clicked twice, the database may be restarting
-ATTEMPTS = 5
-PAUSE = 0.2  # seconds between two
+NOBODY = "Nobody is signed in on this site, or their session has ended. Sign in, and connect again."
 
 
 class Connections:
-    """The connections that one flow gives, in one store.
+    """The connections that one flow makes, in one store.
 
-    ``identify(request)`` names the user of the site who is signed in; None or an empty string is
-    nobody. ``on_lost(connection, error)`` hears once, in whichever process it happens, of a
-    connection that only its user can mend: a ConnectionRevoked or a RefreshLost. Raises
-    ConfigurationError for a provider without ``api_url``.
+    ``identify(request)`` returns the name of the site's user who is signed in; None, an empty
+    string and "None" mean nobody. ``on_lost(connection, error)`` is called once, in one of the processes,
+    when a connection ends that only its user can mend: ``error`` is a ConnectionRevoked or a
+    RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
     """
 
     def __init__(
         self,
-        flow: OAuth1 | OAuth2,
+        flow: ApiFlow,
         store: Store,
         *,
         identify: Callable[[Request], str | None],
@@ -74,205 +68,170 @@ class Connections:
     ) -> None:
         if flow.provider.api_url is None:
             raise ConfigurationError(
-                "Connections needs a provider with api_url, the one address tokens are sent to."
+                "flow", "needs a provider with api_url, the one address tokens are sent to."
             )
         self._api_url = flow.provider.api_url
         self._flow = flow
         self._store = store
+        self._refresher = Refresher(store, flow)
         self._identify = identify
-        self._hook = on_lost
+        self._on_lost = on_lost
 
     def store_token(self, token: AccessToken, request: Request) -> dict[str, str]:
-        """Keep a new token, as ``SCConnect(store_token=...)``; ``oauth_token_id`` and ``username``
-        for the page.
+        """Store a new token, as ``SCConnect(store_token=...)``, and return fields for the page.
 
-        ``account_shared`` is there, too, where another user of the site has connected the same
-        account: nothing is merged, and nothing said about who. Raises WrongUser where nobody is
-        signed in, and what ``connect`` raises.
+        These are ``oauth_token_id`` and ``username``, and ``account_shared`` if another user of the
+        site has connected the same account: nothing is merged, and that user is not named. Raises
+        WrongUser if nobody is signed in, and what ``connect`` raises.
         """
         user = self._user(request)
         if user is None:
             raise WrongUser(NOBODY)
-        connection = self.connect(
-            token, user=user, callback_url=request.environ.get("scconnect.callback_url", "")
-        )
+        callback_url = request.environ.get("scconnect.callback_url", "")
+        connection = self.connect(token, user=user, callback_url=callback_url)
         fields = {"oauth_token_id": connection.id, "username": connection.account.username}
-        return {**fields, "account_shared": "1"} if self.shared(connection) else fields
+        if self.shared(connection):
+            fields["account_shared"] = "1"
+        return fields
 
     def connect(
         self, token: AccessToken, *, user: str | None, callback_url: str = ""
     ) -> Connection:
-        """Ask whose token it is, and keep it for a user of the site: in place of the one before, if
-        there was one.
+        """Ask the provider whose token it is, and store it for a user of the site, replacing the
+        previous one.
 
-        With None the account itself is the user, as ``Account.user_at`` names it: for sites whose
-        users log in with it. Raises ProviderError and ProviderUnavailable where the provider does
-        not say whose it is, and StorageFailed; before anybody is asked, WrongUser for an empty
-        user, who is nobody, and TypeError for one that is no string.
+        If ``user`` is None, the user is the account itself, by its ``urn`` (for a provider other
+        than SoundCloud, the API's origin and ``urn``): for sites that users log in to with their
+        account. Raises WrongUser for an empty user and TypeError for one that is not a string,
+        before the provider is asked; ProviderError and ProviderUnavailable if the provider does not
+        say whose token it is; and StorageFailed.
         """
-        if user is not None and not _text(user):
+        if user is not None and not _checked_user(user):
             raise WrongUser(NOBODY)
         account = self.account(token)
-        if user is None and not account.urn:
-            raise ProviderError(
-                "The provider does not say whose account this is, so nobody can be logged in by it."
-            )
-        user = account.user_at(self._api_url) if user is None else user
-        id = _id(user, self._api_url, account.urn)
-        return self._save(
-            Connection(
-                id, user, self._api_url, token, int(time.time()), account, callback_url=callback_url
-            )
+        if user is None:
+            user = self._user_of(account)
+        connection = Connection(
+            id=connection_id(user, self._api_url, account.urn),
+            user=user,
+            api_url=self._api_url,
+            token=token,
+            obtained_at=int(time.time()),
+            account=account,
+            callback_url=callback_url,
         )
+        return save_over_previous(self._store, connection)
 
     def account(self, token: AccessToken) -> Account:
-        """Whose token it is, by ``/me``;
+        """Ask ``/me`` whose token it is.
 
-        an empty Account for a provider that has no such address.
+        Returns an empty Account for a provider without that address. Raises ProviderError and
+        ProviderUnavailable.
         """
-        url = f"{self._api_url.rstrip('/')}/me"
-        answer = self._flow.transport.send(lambda: self._call("GET", url, token))
-        if answer.status == 404:
-            return Account()
-        try:
-            fields = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            fields = None
-        if answer.status != 200 or not isinstance(fields, dict):
-            raise ProviderError(
-                f"The API does not say whose account was connected (status {answer.status})."
-            )
-        return Account.of(fields, self._api_url)
+        return fetch_account(self._flow, self._api_url, token)
 
     def session(self, id: str, *, user: str) -> ApiSession:
-        """A session for calls of the API with a connection of this user.
+        """Return a session for API calls with a connection of this user.
 
-        Raises NotConnected where there is none, ConnectionRevoked or RefreshLost where it has
-        ended, and TypeError for a user that is no string.
+        Raises NotConnected if there is none, ConnectionRevoked or RefreshLost if it has ended, and
+        TypeError for a user that is not a string.
         """
-        connection = self._owned(id, user)
+        connection = self._load_owned(id, user)
         if connection.ended:
-            raise ending(connection)
-        return ApiSession(connection, self._store, self._flow, self._lost)
+            raise error_that_ended(connection)
+        return ApiSession(connection, self._store, self._flow, self._report_lost)
 
     def of_user(self, user: str) -> list[Connection]:
-        """The connections of a user that work, as far as is known without a question to the
-        provider.
+        """Return a user's connections that work, as far as is known without asking the provider.
 
-        An empty user has none. Raises TypeError for one that is no string.
+        An empty user has none. Raises TypeError for a user that is not a string.
         """
-        found = self._store.of_user(user) if _text(user) else []
-        return [one for one in found if self._is_of(one, user) and not one.ended]
+        if not _checked_user(user):
+            return []
+        stored = self._store.of_user(user)
+        return [found for found in stored if self._belongs_to(found, user) and not found.ended]
 
     def shared(self, connection: Connection) -> bool:
-        """Whether another user of the site has connected the same account."""
+        """Return whether another user of the site has connected the same account."""
         urn = connection.account.urn
-        others = self._store.of_account(urn) if urn else []
+        if not urn:
+            return False
         return any(
-            one.user != connection.user and one.api_url == connection.api_url for one in others
+            other.user != connection.user and other.api_url == connection.api_url
+            for other in self._store.of_account(urn)
         )
 
     def disconnect(self, id: str, *, user: str) -> None:
-        """Forget a connection of this user, after telling the provider where it takes that. Raises
-        NotConnected.
+        """Tell the provider to end a connection of this user, if it supports that, and forget it.
 
-        A user that is no string is a TypeError. Whatever the provider answers, the connection is
-        gone.
+        The connection is gone whatever the provider answers. Raises NotConnected, and TypeError for
+        a user that is not a string.
         """
-        connection = self._owned(id, user)
+        connection = self._load_owned(id, user)
         try:
             if not connection.ended:
                 self._sign_out(connection)
         except ConnectError as error:
             log.warning(
-                "A connection is forgotten here, but the provider was not told: %s", error.message
+                "Connection %s is deleted here, but the provider was not told: %s",
+                connection.id,
+                error.message,
             )
         finally:
             self._store.delete(id)
 
     def serving(self, app: WSGIApplication, path: str = "/sc-connect") -> WSGIApplication:
-        """``app``, and below ``path`` what the page's script asks: ``connections.json`` and
-        ``disconnect``.
+        """Return ``app`` with two addresses below ``path`` for the page's script:
+        ``connections.json`` and ``disconnect``.
 
-        The outermost wrapper, outside of SCConnect, to which every other name below ``path``
-        belongs.
+        This is the outermost wrapper, around SCConnect, which answers every other name below
+        ``path``.
         """
         return Endpoint(app, path, self._user, self.of_user, self.disconnect)
 
     def _user(self, request: Request) -> str | None:
         user: object = self._identify(request)
-        if user is None or isinstance(user, str):
-            return user or None
-        raise ConfigurationError(
-            "The identify callable must return a string or None: str(user.id), for one."
-        )
+        try:
+            return user_name(user)
+        except TypeError as error:
+            raise ConfigurationError("identify", f"returned a wrong type: it {error}") from None
 
-    def _owned(self, id: str, user: str) -> Connection:
-        user = _text(user)
-        connection = self._store.load(id)
-        if not self._is_of(
-            connection, user
-        ):  # in the words for one that is not there: nothing is said about others
-            raise NotConnected(
-                "There is no such connection. Likely causes: it was disconnected, or never made."
+    def _user_of(self, account: Account) -> str:
+        user = user_at(account, self._api_url)
+        if not user:
+            raise ProviderError(
+                "The provider does not say whose account this is, so nobody can be logged in by it."
             )
+        return user
+
+    def _load_owned(self, id: str, user: str) -> Connection:
+        """Load a connection of this user; another user's is answered as a missing one is."""
+        user = _checked_user(user)
+        connection = self._store.load(id)
+        if not self._belongs_to(connection, user):
+            raise no_such_connection()
         return connection
 
-    def _is_of(self, connection: Connection, user: str) -> bool:
-        """A store may hold other providers' connections, and its database may compare text without
-        case.
+    def _belongs_to(self, connection: Connection, user: str) -> bool:
+        """Compare again: a store may hold other providers' connections too, and its database may
+        ignore case.
         """
         return bool(user) and connection.user == user and connection.api_url == self._api_url
 
-    def _save(self, new: Connection) -> Connection:
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._store.save(replace(new, version=self._version(new.id)))
-            except (ConnectionChanged, StoreUnavailable):
-                if attempt == ATTEMPTS - 1:
-                    raise
-            time.sleep(PAUSE)
-        raise AssertionError("the loop ends with a connection or an error")
-
-    def _version(self, id: str) -> int:
-        try:
-            return self._store.load(id).version
-        except NotConnected:
-            return 0
-        except Undecipherable:  # nobody can use it any more: the user, who connects again, mends it
-            self._store.delete(id)
-            return 0
-
     def _sign_out(self, connection: Connection) -> None:
-        url = getattr(self._flow.provider, "sign_out_url", None)
-        if url is None:
+        if not self._flow.signs_out:
             return
-        if (
-            due(connection) and connection.token.refresh_token is not None
-        ):  # a token that ended signs nobody out
-            connection = refresh(self._store, self._flow, connection)
-        body = json.dumps({"access_token": connection.token.token})  # as SoundCloud documents it
-        answer = self._flow.transport.send(lambda: self._call("POST", url, connection.token, body))
-        if answer.status >= 400:
-            raise ProviderError(
-                f"The provider refused to end the session of the token (status {answer.status})."
-            )
+        if needs_refresh(connection) and connection.token.refresh_token is not None:
+            # an expired token signs nobody out
+            connection = self._refresher.refresh(connection)
+        self._flow.sign_out(connection.token)
 
-    def _call(self, method: str, url: str, token: AccessToken, body: str = "") -> Call:
-        headers = {
-            **self._flow.provider.headers,
-            "Authorization": self._flow.authorization(token, method, url),
-        }
-        return Call(
-            method, url, {**headers, **({"Content-Type": "application/json"} if body else {})}, body
-        )
-
-    def _lost(self, connection: Connection, error: NotConnected) -> None:
-        log.warning("%s: %s", error.code, error.message)
-        if self._hook is None:
+    def _report_lost(self, connection: Connection, error: NotConnected) -> None:
+        log.warning("Connection %s, %s: %s", connection.id, error.code, error.message)
+        if self._on_lost is None:
             return
         try:
-            self._hook(connection, error)
+            self._on_lost(connection, error)
         except Exception:
             log.error(
                 "The on_lost callable of this site raised:\n%s",
@@ -280,25 +239,11 @@ class Connections:
             )
 
 
-def _text(user: object) -> str:
-    """Return a user as it was given.
-
-    Raises TypeError for one that is no string, which would find no connection.
-    """
-    if not isinstance(user, str):
-        raise TypeError(f"user must be a string, not {type(user).__name__}: str(user.id), for one.")
-    return user
-
-
-def _id(user: str, api_url: str, urn: str) -> str:
-    """The id of a user's connection with an account: always the same one, so that connecting again
-    replaces it.
-
-    Two clicks at once cannot make two, and what a site wrote down stays valid. It is no secret:
-    whoever uses one says for which user, and that is compared. For an account that is not known, it
-    is one that never came before.
-    """
-    if not urn:
-        return secrets.token_urlsafe(24)
-    digest = hashlib.sha256(json.dumps([user, api_url, urn]).encode("ascii")).digest()
-    return urlsafe_b64encode(digest[:24]).decode("ascii")
+def _checked_user(user: object) -> str:
+    """Return a user as given, or an empty string for nobody. Raises TypeError for a non-string."""
+    if user is None:
+        raise TypeError("user must be a string, not NoneType.")
+    try:
+        return user_name(user) or ""
+    except TypeError as error:
+        raise TypeError(f"user {error}") from None

@@ -1,10 +1,11 @@
-"""What a page may know of its own user's connections, and how it ends one.
+"""What a page's script may ask about its own user's connections, and how it ends one.
 
-    GET  /sc-connect/connections.json  {"connected": true, "connections": [{"oauth_token_id": "...", ...}]}
-    POST /sc-connect/disconnect        oauth_token_id=...; the same object, without it
+    GET  /sc-connect/connections.json  -> {"connected": true, "connections": [...]}
+    POST /sc-connect/disconnect        oauth_token_id=... -> the same object, without that one
 
-For scripts of the same origin alone, and only about the user who is signed in. A wrapper of its
-own, because SCConnect knows nothing of stores.
+Each connection is an object with ``oauth_token_id``, ``username``, ``name``, ``avatar_url`` and
+``permalink_url``. Only scripts of the same origin are answered, and only about the user who is
+signed in. This is a wrapper of its own because SCConnect knows nothing of stores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from webob import Request, Response
 
-from scconnect_wsgi.errors import ConnectError, NotConnected
+from scconnect_wsgi.errors import ConfigurationError, ConnectError, NotConnected
 from scconnect_wsgi.query import read_form
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.stores import Connection
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
-LARGEST_BODY = 4096  # bytes; a form with one id
+MAX_BODY = 4096  # bytes; a form with one id
 
 
 class Endpoint:
     """A WSGI application around another one.
 
-    ``disconnect`` takes an id, and a user as ``user=``.
+    ``identify`` returns the user who is signed in, ``of_user`` their connections;
+    ``disconnect(id, user=user)`` ends one.
     """
 
     def __init__(
@@ -50,69 +52,73 @@ class Endpoint:
         self._of_user = of_user
         self._disconnect = disconnect
         self._routes = {
-            f"{root}/connections.json": ("GET", self._show),
+            f"{root}/connections.json": ("GET", self._list),
             f"{root}/disconnect": ("POST", self._end),
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer what is ours; pass everything else through, untouched."""
+        """Answer the two addresses; pass every other request through untouched."""
         route = self._routes.get(environ.get("PATH_INFO", ""))
         if route is None:
             return self._app(environ, start_response)
-        return self._answer(Request(environ), *route)(environ, start_response)
+        method, handler = route
+        response = self._respond(Request(environ), method, handler)
+        return response(environ, start_response)
 
-    def _answer(
-        self, request: Request, method: str, handle: Callable[[Request, str], Response]
+    def _respond(
+        self, request: Request, method: str, handler: Callable[[Request, str], Response]
     ) -> Response:
         if request.method != method:
-            return _json(405, error=f"This address takes {method} alone.", allow=method)
-        if not _same_origin(request.environ, writing=method == "POST"):
+            return _json(405, error=f"This address accepts only {method}.", allow=method)
+        if not _is_same_origin(request.environ, writing=method == "POST"):
             return _json(403, error="Only a page of this site may do that.")
         try:
             user = self._identify(request)
+        except ConfigurationError as error:
+            log.error("%s", error.message)
+            return _json(500, error=error.message)
         except Exception:
             log.error("The identify callable of this site raised:\n%s", safe_traceback(""))
-            return _json(
-                500,
-                error="The identify callable of this site raised an exception; its log says which.",
-            )
+            return _json(500, error="The identify callable of this site raised: see its log.")
         if not user:
             return _json(401, connected=False, connections=[])
         try:
-            return handle(request, user)
+            return handler(request, user)
         except NotConnected as error:
             return _json(404, error=error.message)
         except ConnectError as error:
             log.warning("%s: %s", error.code, error.message)
             return _json(503, error=error.message)
 
-    def _show(self, request: Request, user: str) -> Response:
-        shown = [
-            {
-                "oauth_token_id": connection.id,
-                "username": connection.account.username,
-                "name": connection.account.name,
-                "avatar_url": connection.account.avatar_url,
-                "permalink_url": connection.account.permalink_url,
-            }
-            for connection in self._of_user(user)
-        ]
-        return _json(200, connected=bool(shown), connections=shown)
+    def _list(self, request: Request, user: str) -> Response:
+        connections = [_public_fields(connection) for connection in self._of_user(user)]
+        return _json(200, connected=bool(connections), connections=connections)
 
     def _end(self, request: Request, user: str) -> Response:
         try:
-            id = read_form(request.body_file.read(LARGEST_BODY).decode("ascii"))["oauth_token_id"]
+            form = read_form(request.body_file.read(MAX_BODY).decode("ascii"))
+            id = form["oauth_token_id"]
         except (ValueError, KeyError):
             return _json(400, error="The form holds no oauth_token_id.")
         self._disconnect(id, user=user)
-        return self._show(request, user)
+        return self._list(request, user)
 
 
-def _same_origin(environ: WSGIEnvironment, writing: bool) -> bool:
-    """Whether a page of this site asks: by Fetch Metadata, else by an Origin that names the host
-    that was asked.
+def _public_fields(connection: Connection) -> dict[str, str]:
+    account = connection.account
+    return {
+        "oauth_token_id": connection.id,
+        "username": account.username,
+        "name": account.name,
+        "avatar_url": account.avatar_url,
+        "permalink_url": account.permalink_url,
+    }
 
-    An old browser sends neither with a GET, whose answer other sites cannot read anyway.
+
+def _is_same_origin(environ: WSGIEnvironment, writing: bool) -> bool:
+    """Return whether a page of this site asks, by Fetch Metadata, or else by Origin or Referer.
+
+    An old browser sends none of them with a GET, whose answer other sites cannot read anyway.
     """
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
@@ -121,10 +127,10 @@ def _same_origin(environ: WSGIEnvironment, writing: bool) -> bool:
     if source is None:
         return not writing
     try:
-        asking = urlsplit(str(source)).netloc
+        host = urlsplit(str(source)).netloc
     except ValueError:
         return False
-    return asking.lower() == str(environ.get("HTTP_HOST", "")).lower()
+    return host.lower() == str(environ.get("HTTP_HOST", "")).lower()
 
 
 def _json(status: int, allow: str | None = None, **fields: object) -> Response:

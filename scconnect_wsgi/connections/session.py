@@ -8,35 +8,44 @@ for track in session.collection("/me/tracks"):
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.cookies import RequestsCookieJar
 
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.connections.adapter import Calls, OnLost, below
-from scconnect_wsgi.errors import ProviderError, ProviderUnavailable, RateLimited
-from scconnect_wsgi.protocols.oauth1 import OAuth1
-from scconnect_wsgi.protocols.oauth2 import OAuth2
+from scconnect_wsgi.connections.accounts import account_from
+from scconnect_wsgi.connections.adapter import OnLost, TokenAdapter
+from scconnect_wsgi.connections.addresses import is_within
+from scconnect_wsgi.connections.waiting import discard
+from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
 from scconnect_wsgi.stores import Connection, Store
-from scconnect_wsgi.transport.client import retry_seconds
+from scconnect_wsgi.transport.cap import MAX_PAGE, capped
+from scconnect_wsgi.transport.deadline import deadline
+from scconnect_wsgi.transport.failures import error_for_status
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.flow import ApiFlow
 
 
 class ApiSession(requests.Session):
-    """A requests.Session for one connection. ``Connections.session`` makes them, one for each
-    request or job.
+    """A requests.Session for one connection.
+
+    ``Connections.session`` makes them, one for each request or job.
 
     Addresses are relative to the API; an absolute one of another host is refused. The token, or the
-    signature in OAuth 1.0a, goes to the API alone, also over redirects. It is refreshed shortly
-    before it ends, and on a 401 that ``/me`` does not put down to the resource; then a GET, HEAD or
-    OPTIONS is sent again, and another request only with ``resend``. Any other 401 is returned like
-    every answer. A GET waits where the API says Retry-After, in all at most ``patience`` seconds.
-    Nothing is taken from the environment, no cookie is kept, and a call without ``timeout`` has
-    that of the flow's transport. ``verify`` may be the path of another CA bundle; False is refused.
+    signature in OAuth 1.0a, goes only to the API, also over redirects. It is refreshed shortly
+    before it expires, and on a 401 that ``/me`` confirms; then a GET, HEAD or OPTIONS is sent
+    again, and another request only with ``resend``. Any other 401 is returned like every response.
+    A GET waits if the API says Retry-After, in all at most ``patience`` seconds. Nothing is taken
+    from the environment and no cookie is kept. A call without ``timeout`` has that of the flow's
+    transport, for connecting and for each read. ``verify`` may be the path of another CA bundle;
+    False is refused.
 
-    Beside requests' own errors a call may raise NotConnected (ConnectionRevoked or RefreshLost:
+    Besides requests' own errors a call may raise NotConnected (ConnectionRevoked or RefreshLost:
     only the user can mend it), ProviderUnavailable or ProviderError (of a refresh), and
     StoreUnavailable.
     """
@@ -45,65 +54,71 @@ class ApiSession(requests.Session):
         self,
         connection: Connection,
         store: Store,
-        flow: OAuth1 | OAuth2,
+        flow: ApiFlow,
         on_lost: OnLost = lambda *_: None,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         super().__init__()
-        self._calls = Calls(connection, store, flow, on_lost)
+        self._adapter = TokenAdapter(connection, store, flow, on_lost, sleep=sleep)
         self._timeout = flow.transport.timeout
         self._root = connection.api_url.rstrip("/")
         self.trust_env = False
         self.verify: bool | str | None = flow.transport.authorities
-        self.proxies: Any = (
-            dict.fromkeys(("http", "https"), flow.transport.proxy) if flow.transport.proxy else {}
-        )
+        self.proxies: Any = {}
+        if flow.transport.proxy:
+            self.proxies = {"http": flow.transport.proxy, "https": flow.transport.proxy}
         self.cookies: RequestsCookieJar = RequestsCookieJar(
             policy=DefaultCookiePolicy(allowed_domains=[])
         )
-        self.mount("https://", self._calls)
-        self.mount("http://", self._calls)
+        self.mount("https://", self._adapter)
+        self.mount("http://", self._adapter)
 
     @property
     def connection(self) -> Connection:
         """The connection as it was last stored."""
-        return self._calls.connection
+        return self._adapter.connection
 
     @property
     def patience(self) -> float:
         """Seconds that one GET may wait in all because the API said Retry-After; 10 unless set."""
-        return self._calls.patience
+        return self._adapter.patience
 
     @patience.setter
     def patience(self, seconds: float) -> None:
-        self._calls.patience = seconds
+        self._adapter.patience = seconds
 
     @property
     def resend(self) -> bool:
-        """Whether a POST, PUT, PATCH or DELETE may be sent again once its token was refreshed; no
-        unless set.
+        """Whether a POST, PUT, PATCH or DELETE may be sent again once its token was refreshed.
 
-        Set it where being done twice is no harm. A body that is read as it is sent (an open file)
-        never is.
+        False unless set. Set it if it does no harm when such a request is carried out twice. A body
+        that is read while it is sent (an open file) is never sent again.
         """
-        return self._calls.resend
+        return self._adapter.resend
 
     @resend.setter
     def resend(self, allowed: bool) -> None:
-        self._calls.resend = allowed
+        self._adapter.resend = allowed
 
     def request(self, method: Any, url: Any, *args: Any, **options: Any) -> requests.Response:
-        """As of requests, with an address of the API."""
+        """Send a request like requests' ``request``, for an API address."""
         options.setdefault("timeout", self._timeout)
         return super().request(method, self._address(url), *args, **options)
 
     def me(self) -> Account:
-        """Whose account it is. Raises ConnectError."""
-        return Account.of(self._json("/me"), self._root)
+        """Return whose account it is.
+
+        The answer must be there within the transport's timeout, and have at most 8 MB. Raises
+        ConnectError.
+        """
+        return account_from(self._json("/me"), self._root)
 
     def collection(self, url: str, **params: Any) -> Iterator[Any]:
-        """Every item of a collection, page after page as they are needed. Raises ConnectError.
+        """Yield every item of a collection, and ask for the next page when it is needed.
 
-        ``params`` are those of the first page, ``limit`` for one.
+        ``params`` are those of the first page, such as ``limit``. Each page must be there within
+        the transport's timeout, and have at most 8 MB. Raises ConnectError.
         """
         seen: set[str] = set()
         page = self._json(url, params={"linked_partitioning": "true", **params}, kinds=(dict, list))
@@ -115,7 +130,7 @@ class ApiSession(requests.Session):
             if (
                 not isinstance(following, str)
                 or following in seen
-                or not below(self._root, following)
+                or not is_within(self._root, following)
             ):
                 raise ProviderError(
                     "A page of this collection leads to itself, or off the API (next_href)."
@@ -128,32 +143,43 @@ class ApiSession(requests.Session):
         text = url.decode() if isinstance(url, bytes) else url
         if "://" not in text.partition("?")[0]:
             return f"{self._root}/{text.lstrip('/')}"
-        if not below(self._root, text):
+        if not is_within(self._root, text):
             raise requests.exceptions.InvalidURL(
-                "This address is not below the API of the connection."
+                "This address does not belong to the API of the connection."
             )
         return text
 
     def _json(self, url: str, kinds: tuple[type, ...] = (dict,), **options: Any) -> Any:
+        """Return the JSON of a page: a value of one of ``kinds``."""
         try:
-            response = self.get(url, **options)
-            parsed = response.json() if response.status_code == 200 else None
-        except requests.exceptions.JSONDecodeError:
-            parsed = None
+            with deadline(self._timeout), capped(MAX_PAGE):
+                response = self.get(url, stream=True, **options)
+                found = _parsed(response)
         except (requests.RequestException, RecursionError):
             raise ProviderUnavailable(
                 "The API did not answer in time, or broke the connection."
             ) from None
         status = response.status_code
-        if status == 429 or status >= 500:
-            kind = RateLimited if status == 429 else ProviderUnavailable
-            wait = retry_seconds(response.headers.get("Retry-After", ""))
-            raise kind(
-                f"The API is overloaded or out of order (status {status}).", retry_after=wait
+        failure = error_for_status("The API", status, response.headers.get("Retry-After"))
+        if failure is not None:
+            raise failure
+        if not isinstance(found, kinds):
+            raise ProviderError(
+                f"The API answered with something other than expected (status {status})."
             )
-        if not isinstance(parsed, kinds):
-            raise ProviderError(f"The API answered something else than expected (status {status}).")
-        return parsed
+        return found
+
+
+def _parsed(response: requests.Response) -> Any:
+    """Return the JSON of a response, or None if it is none or of another status than 200."""
+    if response.status_code != 200:
+        discard(response)
+        return None
+    with response:
+        try:
+            return response.json()
+        except requests.exceptions.JSONDecodeError:
+            return None
 
 
 def _items(found: object) -> list[Any]:

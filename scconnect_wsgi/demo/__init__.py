@@ -3,8 +3,8 @@
     with start(port=8000, protocols=["oauth2", "oauth1"]) as demo:
         print(demo.url)
 
-``run`` puts it together, ``site`` is the wrapped application, ``account`` calls the API with a
-stored token, ``tokens`` keeps the tokens in SQLite.
+Inside, ``run`` puts the parts together, ``site`` is the wrapped application, ``account`` calls the
+API with a stored token, and ``tokens`` keeps the tokens in SQLite.
 """
 
 from scconnect_wsgi.demo.run import Demo, start

@@ -1,4 +1,4 @@
-"""Calling the API with a stored token, from the server: the browser never sees one."""
+"""Call the API with a stored token, from the server: the browser never sees a token."""
 
 from __future__ import annotations
 
@@ -10,44 +10,47 @@ from oauthlib import oauth1
 
 from scconnect_wsgi.errors import ConnectError, ProviderError
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Call, shared_transport
+from scconnect_wsgi.transport.client import HTTPRequest, shared_transport
 
 TRACKS = "/me/tracks?linked_partitioning=true&limit=50"
-Sign = Callable[[AccessToken, str], dict[str, str]]  # a token and a URL: the headers of a GET
+Sign = Callable[[AccessToken, str], dict[str, str]]  # from a token and a URL to GET headers
 
 
 class NoLongerAllowedError(ConnectError):
-    """The API does not take this token any more."""
+    """The API no longer accepts this token."""
 
     code = "access_denied"
 
 
 class Api:
-    """What a connected site asks SoundCloud: who is it, and what have they not published."""
+    """The calls that the demo makes: the account, and its tracks."""
 
     def __init__(self, root: str, sign: Sign) -> None:
         self._root = root
         self._sign = sign
 
     def username(self, token: AccessToken) -> str:
-        """The name of the account. Raises ConnectError."""
+        """Return the username of the account. Raises ConnectError."""
         return str(self._get(token, "/me").get("username", ""))
 
     def account(self, token: AccessToken) -> dict[str, Any]:
-        """What the page shows of an account. Raises ConnectError."""
-        me, tracks = self._get(token, "/me"), self._get(token, TRACKS).get("collection", [])
+        """Return what the page shows of an account. Raises ConnectError."""
+        me = self._get(token, "/me")
+        tracks = self._get(token, TRACKS).get("collection", [])
         private = [track["title"] for track in tracks if track.get("sharing") == "private"]
         return {
-            **{name: me.get(name) for name in ("username", "full_name", "avatar_url")},
+            "username": me.get("username"),
+            "full_name": me.get("full_name"),
+            "avatar_url": me.get("avatar_url"),
             "private_tracks": private,
         }
 
     def _get(self, token: AccessToken, path: str) -> dict[str, Any]:
         url = self._root + path
-        answer = shared_transport().send(lambda: Call("GET", url, self._sign(token, url)))
+        answer = shared_transport().send(lambda: HTTPRequest("GET", url, self._sign(token, url)))
         if answer.status == 401:
             raise NoLongerAllowedError(
-                "SoundCloud no longer accepts this token: it ran out, or was taken back."
+                "SoundCloud no longer accepts this token: it has expired, or was revoked."
             )
         try:
             fields = json.loads(answer.body)
@@ -59,12 +62,12 @@ class Api:
 
 
 def with_oauth2(token: AccessToken, url: str) -> dict[str, str]:
-    """OAuth 2.1 as SoundCloud documents it: the token alone."""
+    """Return the headers of a call of OAuth 2.1, which SoundCloud documents as ``OAuth TOKEN``."""
     return {"Authorization": f"OAuth {token.token}"}
 
 
 def with_oauth1(consumer_key: str, consumer_secret: str) -> Sign:
-    """OAuth 1.0a: every call is signed (RFC 5849 section 3)."""
+    """Return a function that signs a call of OAuth 1.0a (RFC 5849 section 3)."""
 
     def sign(token: AccessToken, url: str) -> dict[str, str]:
         client = oauth1.Client(consumer_key, consumer_secret, token.token, token.token_secret)

@@ -1,7 +1,4 @@
-"""Putting the demo together:
-
-the sandbox, the site, and an SCConnect around it for each protocol.
-"""
+"""Put the demo together: the sandbox, the site, and an SCConnect around it for each protocol."""
 
 from __future__ import annotations
 
@@ -22,19 +19,19 @@ from scconnect_wsgi.sandbox import Sandbox, Server, serve
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# What the site listens on; it is visited as localhost, so that the sandbox is another site
+# The site listens here but is visited as localhost, so that the sandbox is another site.
 HOST = "127.0.0.1"
 CLIENT = ("sandbox-client", "sandbox-secret")
-ROOTS = {"oauth2": "/oauth", "oauth1": "/oauth1"}  # below which each answers when both are shown
+ROOTS = {"oauth2": "/oauth", "oauth1": "/oauth1"}  # of the paths, if both protocols are shown
 NOTES = {
-    "oauth2": "What SoundCloud asks for today: an authorization code, with PKCE.",
-    "oauth1": "What the specification of 2009 describes, and other providers still speak.",
+    "oauth2": "What SoundCloud uses today: an authorization code, with PKCE.",
+    "oauth1": "What the specification of 2009 describes, and other providers still use.",
 }
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo: what to open, who plays SoundCloud, and where the tokens are."""
+    """A running demo: the URLs of the site and of the sandbox, and the file with the tokens."""
 
     url: str
     sandbox_url: str
@@ -45,15 +42,15 @@ class Demo:
 def start(port: int, protocols: Sequence[str], folder: Path | None = None) -> Iterator[Demo]:
     """Run the demo until the block ends.
 
-    Raises OSError if the port is taken; 0 takes a free one.
+    ``port`` 0 stands for any free port. The tokens are kept in ``folder``, which is the current
+    one unless given. Raises OSError if the port is taken.
     """
-    server = Server(
-        _not_yet, HOST, port
-    )  # bound first: the addresses of everything else follow from its port
+    # Bound first, because all addresses depend on its port.
+    server = Server(_not_yet, HOST, port)
     url = f"http://localhost:{server.port}"
     roots = ROOTS if len(protocols) > 1 else {protocols[0]: "/oauth"}
     with ExitStack() as stack:
-        stack.callback(server.server_close)  # it holds the port before it is started, too
+        stack.callback(server.server_close)  # it has the port even before it is started
         tokens = Tokens(folder or Path.cwd())
         sandbox = Sandbox(redirect_uris=[f"{url}{roots[name]}/access_token" for name in protocols])
         soundcloud = stack.enter_context(serve(sandbox))
@@ -70,16 +67,15 @@ def _not_yet(environ: object, start_response: object) -> list[bytes]:
 
 
 def _connection(name: str, root: str, sandbox: Sandbox, sandbox_url: str) -> Connection:
-    """One of the two protocols: its flow, and how calls of the API are made with its tokens."""
+    """Return the connection of one protocol: its flow, and the API called with its tokens."""
     flow: Flow
     sign: Sign
     if name == "oauth2":
-        flow, sign = OAuth2(*CLIENT, provider=sandbox.oauth2_provider(sandbox_url)), with_oauth2
+        flow = OAuth2(*CLIENT, provider=sandbox.oauth2_provider(sandbox_url))
+        sign = with_oauth2
     else:
-        flow, sign = (
-            OAuth1(*CLIENT, provider=sandbox.oauth1_provider(sandbox_url)),
-            with_oauth1(*CLIENT),
-        )
+        flow = OAuth1(*CLIENT, provider=sandbox.oauth1_provider(sandbox_url))
+        sign = with_oauth1(*CLIENT)
     return Connection(
         name,
         flow,
@@ -91,11 +87,9 @@ def _connection(name: str, root: str, sandbox: Sandbox, sandbox_url: str) -> Con
 
 
 def _wrapped(site: Site, connections: Sequence[Connection], url: str) -> WSGIApplication:
-    """The site, inside one SCConnect for each connection."""
+    """Return the site, wrapped in an SCConnect for each connection."""
     app: WSGIApplication = site
-    secret_key = secrets.token_urlsafe(
-        32
-    )  # a cookie is salted by its flow: two instances may share a key
+    secret_key = secrets.token_urlsafe(32)  # may be shared: the flow's audience salts a cookie
     for connection in connections:
         app = SCConnect(
             app,

@@ -1,4 +1,4 @@
-"""The demo's own site: one page, the account behind a stored token, and a way to disconnect."""
+"""The demo's site: a page, the account of a stored token, and a way to disconnect."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NOT_YOURS = "This browser has no such connection."
 
 @dataclass(frozen=True)
 class Connection:
-    """One button: its protocol, where its SCConnect answers, and the API behind it."""
+    """One button: its protocol, the paths of its SCConnect, and the API."""
 
     name: str
     flow: Flow
@@ -46,7 +46,7 @@ class Connection:
 class Site:
     """The wrapped application.
 
-    ``url`` is its own address, ``sandbox_url`` the one the pictures come from.
+    ``url`` is the address that browsers use for it, ``sandbox_url`` the one of the pictures.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class Site:
             cards="".join(map(_card, connections)), sandbox=html.escape(sandbox_url)
         )
         self._policy = (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: {sandbox_url}; "
+            "default-src 'none'; script-src 'self'; style-src 'self'; "
+            f"img-src 'self' data: {sandbox_url}; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         self._routes: dict[tuple[str, str], Callable[[webob.Request], webob.Response]] = {
@@ -74,9 +75,9 @@ class Site:
     def store_token_of(
         self, connection: Connection
     ) -> Callable[[AccessToken, webob.Request], Mapping[str, str]]:
-        """The ``store_token`` of a connection:
+        """Return the ``store_token`` of a connection: it looks up the account and keeps the token.
 
-        whose account it is, then where the token is kept.
+        It raises LookupError for a browser without the demo's cookie.
         """
 
         def store_token(token: AccessToken, request: webob.Request) -> Mapping[str, str]:
@@ -84,10 +85,8 @@ class Site:
             if owner is None:
                 raise LookupError("The browser came back without the demo's cookie.")
             username = connection.api.username(token)
-            return {
-                "username": username,
-                "oauth_token_id": str(self._tokens.save(owner, connection.name, token)),
-            }
+            token_id = self._tokens.save(owner, connection.name, token)
+            return {"username": username, "oauth_token_id": str(token_id)}
 
         return store_token
 
@@ -96,11 +95,7 @@ class Site:
         request = webob.Request(environ)
         handler = self._routes.get((environ["REQUEST_METHOD"], environ["PATH_INFO"] or "/"))
         try:
-            response = (
-                handler(request)
-                if handler
-                else _json(404, error="There is nothing at this address.")
-            )
+            response = handler(request) if handler else _nothing()
         except UnicodeDecodeError:
             response = _json(400, error="The request is not UTF-8.")
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -108,9 +103,8 @@ class Site:
         return response(environ, start_response)
 
     def _home(self, request: webob.Request) -> webob.Response:
-        if (
-            request.host_url != self._url
-        ):  # opened as 127.0.0.1: the flow would come back to another site's page
+        # Opened as 127.0.0.1, the page would be another site than the one the flow ends at.
+        if request.host_url != self._url:
             return webob.Response(status=303, location=f"{self._url}/")
         response = webob.Response(
             self._page, content_type="text/html", charset="utf-8", cache_control="no-store"
@@ -123,7 +117,7 @@ class Site:
         return response
 
     def _connections(self, request: webob.Request) -> webob.Response:
-        """The ids of what this browser has connected: they survive a reload."""
+        """Answer with the ids of this browser's connections, for the page after a reload."""
         return _json(200, **self._tokens.of(browser_of(request) or ""))
 
     def _account(self, request: webob.Request) -> webob.Response:
@@ -137,7 +131,7 @@ class Site:
             return _json(502, error=error.message)
 
     def _disconnect(self, request: webob.Request) -> webob.Response:
-        # Cookies do not know ports: a page of another site on localhost would bring ours along.
+        # Cookies ignore the port: a request from another site on localhost would carry ours.
         if request.headers.get("Origin") != self._url:
             return _json(403, error="Only the demo's own page may do that.")
         self._tokens.delete(browser_of(request) or "", _token_id(request))
@@ -145,10 +139,10 @@ class Site:
 
 
 def browser_of(request: webob.Request) -> str | None:
-    """Which browser this is: the demo's only idea of a user."""
+    """Return the id of a browser, the demo's only idea of a user; None if it has none yet."""
     try:
         value = request.cookies.get(COOKIE, "")
-    except UnicodeDecodeError:  # a cookie of somebody else
+    except UnicodeDecodeError:  # a cookie of another site on this host
         return None
     return value if _COOKIE_VALUE.fullmatch(value) else None
 
@@ -159,11 +153,13 @@ def _token_id(request: webob.Request) -> str:
 
 
 def _card(connection: Connection) -> str:
-    fields = {
-        name: html.escape(getattr(connection, name))
-        for name in ("name", "note", "start", "callback")
-    }
-    return CARD.substitute(fields, title=html.escape(connection.flow.name))
+    return CARD.substitute(
+        name=html.escape(connection.name),
+        note=html.escape(connection.note),
+        start=html.escape(connection.start),
+        callback=html.escape(connection.callback),
+        title=html.escape(connection.flow.name),
+    )
 
 
 def _file(name: str, content_type: str) -> Callable[[webob.Request], webob.Response]:
@@ -171,6 +167,10 @@ def _file(name: str, content_type: str) -> Callable[[webob.Request], webob.Respo
     return lambda request: webob.Response(
         content, content_type=content_type, charset="utf-8", cache_control="no-cache"
     )
+
+
+def _nothing() -> webob.Response:
+    return _json(404, error="There is nothing at this address.")
 
 
 def _json(status: int, **fields: object) -> webob.Response:

@@ -1,4 +1,4 @@
-"""Where the demo keeps its tokens: one SQLite file that only its owner may read."""
+"""Keep the demo's tokens in an SQLite file that only its owner may read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scconnect_wsgi.token import AccessToken
 FILE_NAME = "demo.sqlite3"
 TABLE = """
 CREATE TABLE IF NOT EXISTS scconnect_demo (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: an old id must not open a newer token
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: an old id must not find a newer token
     owner TEXT NOT NULL,
     protocol TEXT NOT NULL,
     token TEXT NOT NULL,
@@ -25,10 +25,10 @@ CREATE TABLE IF NOT EXISTS scconnect_demo (
 
 
 class Tokens:
-    """One token for each browser and protocol. Any thread may use it: every call opens the file
-    anew.
+    """One token for each browser and protocol.
 
-    Raises OSError if the file that is there cannot be used.
+    Any thread may use it, because every call opens the file anew. Raises OSError if an existing
+    file cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,15 +36,15 @@ class Tokens:
         try:
             with closing(sqlite3.connect(self.path)) as db, db:
                 db.execute(TABLE)
-                # A sandbox forgets everything when it stops: tokens of an earlier run open nothing.
+                # The sandbox of an earlier run has stopped, and its tokens with it.
                 db.execute("DELETE FROM scconnect_demo")
         except sqlite3.DatabaseError:
             raise OSError(
-                errno.EINVAL, f"{self.path} is no database, or in use; move it away"
+                errno.EINVAL, f"{self.path} is not a database, or is in use; move it away"
             ) from None
 
     def save(self, owner: str, protocol: str, token: AccessToken) -> int:
-        """Keep a token in place of the one before; its id."""
+        """Keep a token, replacing the previous one, and return its id."""
         with closing(sqlite3.connect(self.path)) as db, db:
             db.execute(
                 "DELETE FROM scconnect_demo WHERE owner = ? AND protocol = ?", (owner, protocol)
@@ -56,14 +56,17 @@ class Tokens:
             return int(cursor.lastrowid or 0)
 
     def find(self, owner: str, token_id: str) -> tuple[str, AccessToken] | None:
-        """The protocol and the token, if it is this owner's."""
+        """Return the protocol and the token, or None if this owner has no such token."""
         with closing(sqlite3.connect(self.path)) as db:
             query = "SELECT protocol, token FROM scconnect_demo WHERE owner = ? AND id = ?"
             row = db.execute(query, (owner, token_id)).fetchone()
-        return (row[0], AccessToken.from_dict(json.loads(row[1]))) if row else None
+        if row is None:
+            return None
+        protocol, text = row
+        return protocol, AccessToken.from_dict(json.loads(text))
 
     def of(self, owner: str) -> dict[str, str]:
-        """The ids of this owner's tokens, by protocol."""
+        """Return the ids of this owner's tokens, by protocol."""
         with closing(sqlite3.connect(self.path)) as db:
             rows = db.execute(
                 "SELECT protocol, id FROM scconnect_demo WHERE owner = ?", (owner,)
@@ -71,15 +74,15 @@ class Tokens:
         return {protocol: str(token_id) for protocol, token_id in rows}
 
     def delete(self, owner: str, token_id: str) -> None:
-        """Forget a token, if it is this owner's."""
+        """Delete a token if it is this owner's."""
         with closing(sqlite3.connect(self.path)) as db, db:
             db.execute("DELETE FROM scconnect_demo WHERE owner = ? AND id = ?", (owner, token_id))
 
 
 def _private_file(folder: Path) -> Path:
-    """A file of mode 0600, made before SQLite writes to it;
+    """Return the path of a file that only its owner may read, made before SQLite writes to it.
 
-    in a new folder where this one is read-only.
+    It is in a new folder if the file in this one cannot be opened.
     """
     path = folder / FILE_NAME
     try:

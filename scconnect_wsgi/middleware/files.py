@@ -1,6 +1,6 @@
-"""The browser files, read once and answered from memory.
+"""The browser files, read once and served from memory.
 
-Only the names of a fixed table exist, so no path can lead anywhere. Everything that can be done
+Only the names of a fixed table are served, so no path can lead anywhere else. Whatever can be done
 once (headers, ETag, gzip) is done in the constructor.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +17,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    Headers = list[tuple[str, str]]
-
 _SAFE = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
 CLOSE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_OF_THE_BODY = (
-    "Content-Type",
-    "Content-Encoding",
-)  # not in a 304, which has none: wsgiref.validate insists
-_FRESH = "no-cache"  # kept, but asked for again each time: script and page must be of one version
-_KEEP = "public, max-age=3600"  # seconds; pictures may lag behind an upgrade
+# Left out of a 304, which has no body: wsgiref.validate insists
+_ABOUT_THE_BODY = ("Content-Type", "Content-Encoding")
+_FRESH = "no-cache"  # cached, but revalidated each time: script and page must be of one version
+_KEEP = "public, max-age=3600"  # seconds; pictures may be older than the installed version
 FILES = {
     "sc-connect.js": ("text/javascript; charset=utf-8", _FRESH),
     "close.js": ("text/javascript; charset=utf-8", _FRESH),
@@ -55,9 +52,10 @@ FILES = {
 
 
 def asset_folder() -> Path:
-    """Where the browser files lie:
+    """Return the folder of the browser files.
 
-    inside the package where it is installed, else beside it, in a checkout.
+    It is inside an installed package, and beside the package in a checkout. Raises
+    FileNotFoundError if it is in neither place.
     """
     package = Path(__file__).parent.parent
     inside = package / "assets"
@@ -67,6 +65,16 @@ def asset_folder() -> Path:
             "The browser files of scconnect-wsgi are missing: install the package again."
         )
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """One encoding of a file, ready to be sent."""
+
+    headers: list[tuple[str, str]]
+    headers_of_304: list[tuple[str, str]]
+    body: bytes
+    etag: str
 
 
 class BrowserFile:
@@ -85,25 +93,18 @@ class BrowserFile:
         ]
         if content_type.startswith("text/html"):
             headers.append(("Content-Security-Policy", CLOSE_CSP))
-        self._etags = (f'"{digest}"', f'"{digest}-gzip"')
-        self._plain = self._prepare(body, [*headers, ("ETag", self._etags[0])])
+        plain_etag = f'"{digest}"'
+        zipped_etag = f'"{digest}-gzip"'
+        self._etags = (plain_etag, zipped_etag)
+        self._plain = _variant(body, plain_etag, headers)
         self._zipped = self._plain
         if len(zipped) < len(body):
-            self._zipped = self._prepare(
-                zipped, [*headers, ("ETag", self._etags[1]), ("Content-Encoding", "gzip")]
-            )
-
-    @staticmethod
-    def _prepare(body: bytes, headers: Headers) -> tuple[Headers, Headers, bytes, str]:
-        short = [header for header in headers if header[0] not in _OF_THE_BODY]
-        return [*headers, ("Content-Length", str(len(body)))], short, body, dict(headers)["ETag"]
+            self._zipped = _variant(zipped, zipped_etag, headers, [("Content-Encoding", "gzip")])
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer from memory."""
         accepted = environ.get("HTTP_ACCEPT_ENCODING")
-        full, short, body, etag = (
-            self._zipped if accepted and _takes_gzip(accepted) else self._plain
-        )
+        variant = self._zipped if accepted and _accepts_gzip(accepted) else self._plain
         method = environ["REQUEST_METHOD"]
         if method not in ("GET", "HEAD"):
             start_response(
@@ -112,26 +113,33 @@ class BrowserFile:
             )
             return [b"Only GET and HEAD.\n"]
         known = environ.get("HTTP_IF_NONE_MATCH")
-        # What browsers send is the one tag they were given; anything else is taken apart.
-        if known is not None and (known == etag or self._is_known(known)):
-            start_response(
-                "304 Not Modified", [*short]
-            )  # a copy: what wraps us may add to its list
+        # Browsers send the one tag that they were given; anything else is parsed.
+        if known is not None and (known == variant.etag or self._is_known(known)):
+            # A copy here and below, because a middleware around us may add to the list
+            start_response("304 Not Modified", [*variant.headers_of_304])
             return []
-        start_response("200 OK", [*full])
-        return [body] if method == "GET" else []
+        start_response("200 OK", [*variant.headers])
+        return [variant.body] if method == "GET" else []
 
     def _is_known(self, if_none_match: str) -> bool:
-        """Weak comparison with every tag of the list (RFC 9110 section 13.1.2)."""
+        """Return whether any tag of the list is ours, by weak comparison (RFC 9110 13.1.2)."""
         tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
         return "*" in tags or any(tag in self._etags for tag in tags)
 
 
-@lru_cache(maxsize=64)  # browsers send a handful of values
-def _takes_gzip(accept_encoding: str) -> bool:
-    """Whether gzip is acceptable (RFC 9110 section 12.5.3):
+def _variant(
+    body: bytes, etag: str, headers: list[tuple[str, str]], more: Sequence[tuple[str, str]] = ()
+) -> _Variant:
+    headers = [*headers, ("ETag", etag), *more]
+    headers_of_304 = [header for header in headers if header[0] not in _ABOUT_THE_BODY]
+    return _Variant([*headers, ("Content-Length", str(len(body)))], headers_of_304, body, etag)
 
-    named, or covered by ``*``, and not at ``q=0``.
+
+@lru_cache(maxsize=64)  # browsers send few different values
+def _accepts_gzip(accept_encoding: str) -> bool:
+    """Return whether gzip is acceptable (RFC 9110 section 12.5.3).
+
+    It is if it is named, or covered by ``*``, and its weight is not 0.
     """
     weights = {}
     for part in accept_encoding.lower().split(","):
@@ -146,13 +154,16 @@ def _takes_gzip(accept_encoding: str) -> bool:
 
 @cache
 def browser_files(depth: int = 1) -> dict[str, BrowserFile]:
-    """Every file that is served, by its name;
+    """Return every file that is served, by its name.
 
-    ``depth`` is how many folders they lie below the site's first page.
+    ``depth`` is the number of folders between the site's first page and the files.
     """
     folder = asset_folder()
     bodies = {name: (folder / name).read_bytes() for name in FILES}
     bodies["close.html"] = bodies["close.html"].replace(
         b'href="../"', b'href="' + b"../" * depth + b'"'
     )
-    return {name: BrowserFile(bodies[name], *about) for name, about in FILES.items()}
+    return {
+        name: BrowserFile(bodies[name], content_type, cache_control)
+        for name, (content_type, cache_control) in FILES.items()
+    }

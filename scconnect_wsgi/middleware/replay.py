@@ -1,28 +1,30 @@
-"""A double click sends one callback twice, faster than a cookie can be taken away.
+"""The memory of callbacks that were already used.
 
-This is the one thing that a middleware remembers: which flows this process is finishing, or
-finished lately. A second exchange of the same code would make a strict provider take the token back
-that the first one brought (OAuth 2.1 section 4.1.3). Another process cannot know; there the
-provider's own refusal is what the user sees.
+A double click sends one callback twice, faster than a cookie can be removed. A second exchange of
+the same code would make a strict provider revoke the token that the first one brought (OAuth 2.1
+section 4.1.3). So each middleware remembers which flows this process is finishing or finished
+lately; it remembers nothing else. Another process cannot know: there the user sees the provider's
+own refusal.
 """
 
 from __future__ import annotations
 
-# Flows; at 100 bytes each, and far more than one process finishes within a cookie's life
+# Flows, of 100 bytes each: far more than one process finishes while a cookie lives
 MEMORY = 10_000
 
 
-class Once:
-    """Says of each name only once that it is new; forgets the oldest.
+class ReplayGuard:
+    """Lets each flow be finished once. Forgets the oldest flows when it has seen too many.
 
-    No lock: each step on the dict is atomic, and a lock could be copied locked by a fork.
+    It needs no lock: each step on the dict is atomic, and a fork could copy a lock while it is
+    locked.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, object] = {}
 
-    def is_first(self, name: str) -> bool:
-        """Whether nobody asked for ``name`` before."""
+    def first_use(self, name: str) -> bool:
+        """Return whether this is the first call with ``name``."""
         mine = object()
         first = self._seen.setdefault(name, mine) is mine
         if len(self._seen) > MEMORY:

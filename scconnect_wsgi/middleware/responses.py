@@ -1,51 +1,40 @@
-"""The answers of the middleware that are no browser files: redirects, and pages of our own."""
+"""The responses of the middleware, as values: each is a WSGI application that answers one request.
+
+Browser files are in ``files``, and what our own pages say is in ``pages``.
+"""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from string import Template
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
-
-from scconnect_wsgi.middleware.files import asset_folder
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PRIVATE = [("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
-# No form-action here: browsers apply it to the redirect that follows the form, which leads to the
-# provider.
-_PAGE_CSP = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 
 
-def mount(environ: WSGIEnvironment) -> str:
-    """SCRIPT_NAME as the path of a URL; whatever it holds, it cannot name another host."""
-    parts = (
-        environ.get("SCRIPT_NAME", "").encode("latin-1", "replace").replace(b"\\", b"/").split(b"/")
-    )
-    return "".join(f"/{quote(part)}" for part in parts if part not in (b"", b".", b".."))
+@dataclass(frozen=True)
+class FixedResponse:
+    """A response whose status, headers and body are known. A HEAD request gets no body."""
+
+    status: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        start_response(self.status, list(self.headers))
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
 
 
-def forget_query(environ: WSGIEnvironment) -> None:
-    """Take the query out of a request, wherever servers and WebOb say it again:
+def redirect(location: str, cookies: Sequence[str]) -> WSGIApplication:
+    """Return a redirect that sets these cookies and is kept by no cache.
 
-    it holds a code or a verifier.
+    303 makes the next request a GET, and the policy keeps the address of this one out of its
+    Referer.
     """
-    environ["QUERY_STRING"] = ""
-    environ.pop("webob._parsed_query_vars", None)
-    for name in ("RAW_URI", "REQUEST_URI"):  # of gunicorn and uWSGI
-        if name in environ:
-            environ[name] = environ[name].partition("?")[0]
-
-
-def redirect(
-    start_response: StartResponse, location: str, cookies: Iterable[str]
-) -> Iterable[bytes]:
-    """303: the next request is a GET, and nothing of this one's address goes with it."""
     headers = [
         ("Location", location),
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -53,69 +42,24 @@ def redirect(
         *_PRIVATE,
         *(("Set-Cookie", cookie) for cookie in cookies),
     ]
-    start_response("303 See Other", headers)
-    return [b""]
+    return FixedResponse("303 See Other", headers, b"")
 
 
-def adding(start_response: StartResponse, cookies: Iterable[str]) -> StartResponse:
-    """A start_response that removes the flow's cookie, and keeps the answer from caches and
-    referrers.
+def with_cookies(app: WSGIApplication, cookies: Sequence[str]) -> WSGIApplication:
+    """Return ``app`` with cookies added to its response.
+
+    Caches and referrers are kept out as well, unless the application has its own headers for them.
     """
 
-    def start(
-        status: str, headers: list[tuple[str, str]], *exc_info: Any
-    ) -> Callable[[bytes], object]:
-        given = {name.lower() for name, _ in headers}
-        added = [header for header in _PRIVATE if header[0].lower() not in given]
-        added += [("Set-Cookie", cookie) for cookie in cookies]
-        return start_response(status, [*headers, *added], *exc_info)
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(
+            status: str, headers: list[tuple[str, str]], *exc_info: Any
+        ) -> Callable[[bytes], object]:
+            given = {name.lower() for name, _ in headers}
+            added = [header for header in _PRIVATE if header[0].lower() not in given]
+            added += [("Set-Cookie", cookie) for cookie in cookies]
+            return start_response(status, [*headers, *added], *exc_info)
 
-    return start
+        return app(environ, start)
 
-
-def page(
-    start_response: StartResponse,
-    status: str,
-    title: str,
-    message: str,
-    assets: str,
-    home: str,
-    *,
-    headers: Sequence[tuple[str, str]] = (),
-    button: str = "",
-) -> Iterable[bytes]:
-    """A page of our own. ``assets`` is the path of the browser files, ``home`` the site's own first
-    page.
-
-    ``button`` posts to the page's own address.
-    """
-    action = (
-        f'<form method="post"><button type="submit">{html.escape(button)}</button></form>'
-        if button
-        else ""
-    )
-    text = _template().substitute(
-        title=html.escape(title),
-        message=html.escape(message),
-        assets=html.escape(assets),
-        home=html.escape(home),
-        action=action,
-    )
-    body = text.encode("utf-8")
-    own_headers = [
-        ("Content-Type", "text/html; charset=utf-8"),
-        ("Content-Length", str(len(body))),
-        ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", _PAGE_CSP),
-        ("X-Content-Type-Options", "nosniff"),
-        # The button must come with an Origin or a Referer: in old browsers they alone say that it
-        # is ours.
-        ("Referrer-Policy", "same-origin"),
-    ]
-    start_response(status, [*own_headers, *headers])
-    return [body]
-
-
-@cache
-def _template() -> Template:
-    return Template((asset_folder() / "page.html").read_text("utf-8"))
+    return application

@@ -21,40 +21,49 @@ from urllib.parse import urlencode
 from scconnect_wsgi.errors import (
     AccessDenied,
     ConfigurationError,
+    ConnectError,
     FlowMismatch,
     InvalidGrant,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
 )
-from scconnect_wsgi.flow import Answer, Departure, Pending
+from scconnect_wsgi.flow import AuthorizationResponse, Departure, Pending
 from scconnect_wsgi.keys import is_one_of
 from scconnect_wsgi.provider import SOUNDCLOUD, OAuth2Provider
 from scconnect_wsgi.query import with_query
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport import client as http
+from scconnect_wsgi.transport.client import (
+    HTTPRequest,
+    HTTPResponse,
+    Transport,
+    shared_transport,
+)
 
 STATE_BYTES = 32  # 256 bits; RFC 6819 section 5.1.4.2.2 asks for 128
 VERIFIER_BYTES = 32  # 43 characters, what RFC 7636 section 4.1 recommends
 MAX_LIFETIME = 10**10  # seconds; a number above it is not a lifetime
+FORM = "application/x-www-form-urlencoded"
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _VSCHARS = re.compile(r"[ -~]+")  # what a token may consist of, RFC 6749 appendix A
-HINTS = {  # the words of RFC 6749 section 5.2, and what is likely wrong on our side
-    "invalid_grant": "the callback URL is not the registered one (host, http against https, a trailing slash), "
-    "or the code was too old or used already",
+TOKEN_TYPES = ("bearer", "oauth")  # in lower case; SoundCloud's is the second
+MAX_DIGITS = 12  # of a lifetime that comes as a string
+HINTS = {  # the error codes of RFC 6749 section 5.2, and what is likely wrong on our side
+    "invalid_grant": "the callback URL is not the registered one (host, http against https, "
+    "a trailing slash), or the code was too old or used already",
     "invalid_client": "the client id or the client secret is wrong",
-    "unauthorized_client": "this client is not allowed to use the authorization code",
-    "invalid_request": "a parameter is missing or wrong, the callback URL for one",
-    "invalid_scope": "the scope is not known to the provider",
-    "unsupported_response_type": "the provider does not give codes to this client",
-    "unsupported_grant_type": "the provider does not take codes at this address",
+    "unauthorized_client": "this client is not allowed to use the authorization code grant",
+    "invalid_request": "a parameter is missing or wrong, the callback URL for example",
+    "invalid_scope": "the provider does not know this scope",
+    "unsupported_response_type": "the provider does not give authorization codes to this client",
+    "unsupported_grant_type": "token_url does not take this grant type",
 }
 
 
 class OAuth2:
     """The flow of OAuth 2.1 with one provider, for one client.
 
-    ``scope`` is sent only where it is given (SoundCloud wants none). ``transport`` says how the
+    ``scope`` is sent only if it is given (SoundCloud wants none). ``transport`` says how the
     provider is reached. Raises ConfigurationError for values that cannot work.
     """
 
@@ -67,25 +76,29 @@ class OAuth2:
         *,
         provider: OAuth2Provider = SOUNDCLOUD,
         scope: str | None = None,
-        transport: http.Transport | None = None,
+        transport: Transport | None = None,
     ) -> None:
         if not isinstance(provider, OAuth2Provider):
             raise ConfigurationError(
-                "OAuth2 needs an OAuth2Provider; one for OAuth1 speaks another protocol."
+                "provider", "must be an OAuth2Provider; one for OAuth1 speaks another protocol."
             )
         if scope is not None and not isinstance(scope, str):
-            raise ConfigurationError("scope must be one string, its words separated by spaces.")
-        if not client_id or not client_secret:
+            raise ConfigurationError("scope", "must be one string, its words separated by spaces.")
+        if not client_id:
+            raise ConfigurationError("client_id", "must be the client id of your application.")
+        if not client_secret:
             raise ConfigurationError(
-                "OAuth2 needs the client id and the client secret of your application."
+                "client_secret", "must be the client secret of your application."
             )
         self.provider = provider
-        self.transport: http.Transport = transport or http.shared_transport()
+        self.transport: Transport = transport or shared_transport()
         self.audience: str = f"oauth2 {provider.authorize_url} {provider.token_url} {client_id}"
-        # What is the same for every user is encoded once.
-        asked = {"response_type": "code", "client_id": client_id, "code_challenge_method": "S256"}
-        asked |= {**({"scope": scope} if scope else {}), **provider.authorize_params}
-        self._authorize_url = with_query(provider.authorize_url, asked)
+        # What is the same for every user is encoded once
+        query = {"response_type": "code", "client_id": client_id, "code_challenge_method": "S256"}
+        if scope:
+            query["scope"] = scope
+        query.update(provider.authorize_params)
+        self._authorize_url = with_query(provider.authorize_url, query)
         self._client = urlencode({"client_id": client_id, "client_secret": client_secret})
         self._credentials = client_id, client_secret
 
@@ -94,9 +107,9 @@ class OAuth2:
         return is_one_of(key, *self._credentials)
 
     def begin(self, callback_url: str) -> Departure:
-        """Choose state and verifier and say where the user goes (OAuth 2.1 section 4.1.1).
+        """Choose state and code verifier, and say where the user goes (OAuth 2.1 section 4.1.1).
 
-        Asks nobody.
+        Nothing is sent.
         """
         state = secrets.token_urlsafe(STATE_BYTES)
         verifier = secrets.token_urlsafe(VERIFIER_BYTES)
@@ -109,88 +122,121 @@ class OAuth2:
             with_query(self._authorize_url, query), state, {"state": state, "verifier": verifier}
         )
 
-    def flow_id(self, answer: Answer) -> str:
-        """The state."""
-        return answer.get("state", "")
+    def flow_id(self, response: AuthorizationResponse) -> str:
+        """Return the state."""
+        return response.get("state", "")
 
-    def finish(self, callback_url: str, answer: Answer, pending: Pending) -> AccessToken:
+    def finish(
+        self, callback_url: str, response: AuthorizationResponse, pending: Pending
+    ) -> AccessToken:
         """Exchange the code for a token (OAuth 2.1 section 4.1.3).
 
-        Raises FlowMismatch, AccessDenied, ProviderError, ProviderUnavailable.
+        Raises FlowMismatch, AccessDenied, ProviderError or ProviderUnavailable.
         """
-        if not hmac.compare_digest(self.flow_id(answer).encode(), pending["state"].encode()):
+        if not hmac.compare_digest(self.flow_id(response).encode(), pending["state"].encode()):
             raise FlowMismatch(
                 "The state that came back is not the one this browser left with. Start again."
             )
-        if self.provider.issuer is not None and answer.get("iss") != self.provider.issuer:
+        if self.provider.issuer is not None and response.get("iss") != self.provider.issuer:
             raise FlowMismatch(
                 "The answer does not come from the provider that was asked (iss, RFC 9207)."
             )
-        _check_refusal(answer)
-        code = answer.get("code")
+        _check_refusal(response)
+        code = response.get("code")
         if not code:
             raise ProviderError("The provider sent the user back without a code.")
         fields = {"redirect_uri": callback_url, "code_verifier": pending["verifier"], "code": code}
         return self._redeem("authorization_code", fields)
 
     def refresh(self, token: AccessToken, callback_url: str = "") -> AccessToken:
-        """Redeem a refresh token (RFC 6749 section 6), which SoundCloud's is used up by; asks at
-        most once.
+        """Redeem the refresh token (RFC 6749 section 6). Asks the provider at most once.
 
-        ``callback_url`` is the one of the flow that gave the token: SoundCloud's reference wants it
-        again. What the answer leaves out stays as it was. Raises InvalidGrant where the refresh
-        token is not taken, ProviderError or ProviderUnavailable otherwise; their ``unheard`` says
-        whether the refresh token may be used up.
+        ``callback_url`` is that of the flow that gave the token: SoundCloud's reference wants it
+        again. What the response leaves out stays as it was. Raises InvalidGrant if the refresh
+        token is refused, ProviderError or ProviderUnavailable otherwise; their ``outcome_unknown``
+        says whether the refresh token may be used up.
         """
         if token.refresh_token is None:
             raise InvalidGrant("The provider gave no refresh token with this token.")
-        fields = {
-            "refresh_token": token.refresh_token,
-            **({"redirect_uri": callback_url} if callback_url else {}),
-        }
+        fields = {"refresh_token": token.refresh_token}
+        if callback_url:
+            fields["redirect_uri"] = callback_url
         try:
             fresh = self._redeem("refresh_token", fields)
-        except InvalidGrant:  # its words are about codes
+        except InvalidGrant:  # its hint is about authorization codes
             raise InvalidGrant(
-                "The provider does not take this refresh token: it was used, or taken back."
+                "The provider refused this refresh token: it was used already, or revoked."
             ) from None
         scope = token.scope if fresh.scope is None else fresh.scope
         return replace(fresh, refresh_token=fresh.refresh_token or token.refresh_token, scope=scope)
 
     def authorization(self, token: AccessToken, method: str, url: str, form: str = "") -> str:
-        """The Authorization header of a call of the API:
+        """Return the Authorization header of an API call (RFC 6750 section 2.1).
 
-        the token alone, whatever is called (RFC 6750 section 2.1).
+        It is the token, whatever is called.
         """
         return f"{self.provider.token_type} {token.token}"
 
-    def _redeem(self, grant_type: str, fields: Mapping[str, str]) -> AccessToken:
+    @property
+    def signs_out(self) -> bool:
+        """Whether the provider has a ``sign_out_url``."""
+        return self.provider.sign_out_url is not None
+
+    def sign_out(self, token: AccessToken) -> None:
+        """End the token's session at the provider, if the provider has a ``sign_out_url``.
+
+        Raises ProviderError or ProviderUnavailable.
+        """
+        url = self.provider.sign_out_url
+        if url is None:
+            return
         headers = {
             **self.provider.headers,
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
+            "Authorization": self.authorization(token, "POST", url),
+            "Content-Type": "application/json",
         }
+        body = json.dumps({"access_token": token.token})  # as SoundCloud documents it
+        request = HTTPRequest("POST", url, headers, body)
+        response = self.transport.send(lambda: request)
+        if response.status >= 400:
+            raise ProviderError(
+                f"The provider refused to end the session of the token (status {response.status})."
+            )
+
+    def rejects_token(self, response: HTTPResponse) -> bool:
+        """Return whether an API response rejects the token: whether it is a 401."""
+        return response.status == 401
+
+    def _redeem(self, grant_type: str, fields: Mapping[str, str]) -> AccessToken:
+        headers = {**self.provider.headers, "Accept": "application/json", "Content-Type": FORM}
         body = f"grant_type={grant_type}&{self._client}&{urlencode(fields)}"
-        call = http.Call("POST", self.provider.token_url, headers, body)
-        answer = self.transport.send(lambda: call)
+        request = HTTPRequest("POST", self.provider.token_url, headers, body)
+        response = self.transport.send(lambda: request)
         try:
-            parsed = _parse(answer)
-            if answer.status >= 400 or parsed.get("error") is not None:
-                _refuse(parsed.get("error"), answer.status)
-            return _token(parsed)
-        except ProviderError as error:
-            error.unheard = answer.status < 400  # there was a token in it, perhaps
-            raise
+            parsed = _parse(response)
+            if response.status < 400 and parsed.get("error") is None:
+                return _token(parsed)
+        except _UnusableError as error:
+            problem = error.message
+        else:
+            raise _refusal(parsed.get("error"), response.status)
+        # A response that is no refusal may have held a token
+        raise ProviderError(problem, outcome_unknown=response.status < 400)
+
+
+class _UnusableError(ProviderError):
+    """A response that holds no token and is no refusal either."""
 
 
 def code_challenge(verifier: str) -> str:
-    """The S256 challenge of a verifier (RFC 7636 section 4.2)."""
+    """Return the S256 challenge of a code verifier (RFC 7636 section 4.2)."""
     digest = hashlib.sha256(verifier.encode("ascii")).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def _check_refusal(answer: Answer) -> None:
-    error = answer.get("error")
+def _check_refusal(response: AuthorizationResponse) -> None:
+    """Raise the error that an authorization response reports (OAuth 2.1 section 4.1.2.1)."""
+    error = response.get("error")
     if error is None:
         return
     if error == "access_denied":
@@ -199,43 +245,52 @@ def _check_refusal(answer: Answer) -> None:
         raise ProviderUnavailable(
             f"The provider could not finish the flow ({error}). Try again later."
         )
-    raise ProviderError(f"The provider broke the flow off{_hint(error)}.")
+    raise ProviderError(f"The provider aborted the flow{_hint(error)}.")
 
 
-def _refuse(error: object, status: int) -> NoReturn:
-    if error in ("rate_limit_exceeded", "temporarily_unavailable", "server_error"):
-        kind = RateLimited if error == "rate_limit_exceeded" else ProviderUnavailable
-        raise kind(f"The provider is overloaded or out of order ({error}). Try again later.")
-    refused = InvalidGrant if error == "invalid_grant" else ProviderError
-    raise refused(f"The provider refused to give a token (status {status}){_hint(error)}.")
+def _refusal(error: object, status: int) -> ConnectError:
+    """Return the error for a token response that is one (RFC 6749 section 5.2)."""
+    if error == "rate_limit_exceeded":
+        return RateLimited(_overloaded(error))
+    if error in ("temporarily_unavailable", "server_error"):
+        return ProviderUnavailable(_overloaded(error))
+    kind = InvalidGrant if error == "invalid_grant" else ProviderError
+    message = f"The provider refused to give a token (status {status}){_hint(error)}."
+    return kind(message, outcome_unknown=status < 400)
+
+
+def _overloaded(error: object) -> str:
+    return f"The provider is overloaded or out of order ({error}). Try again later."
 
 
 def _hint(error: object) -> str:
     return f": {HINTS[error]} ({error})" if isinstance(error, str) and error in HINTS else ""
 
 
-def _parse(answer: http.Answer) -> dict[str, Any]:
-    """The JSON object of an answer, or an error;
+def _parse(response: HTTPResponse) -> dict[str, Any]:
+    """Return the JSON object of a token response.
 
-    nothing that a server may send gets further than here.
+    Raises _UnusableError for anything else that a server may send.
     """
-    if answer.content_type and not _JSON.match(answer.content_type):
-        raise ProviderError(
-            f"The provider answered with something else than JSON (status {answer.status}): "
+    content_type = response.headers.get("Content-Type", "")
+    if content_type and not _JSON.match(content_type):
+        raise _UnusableError(
+            f"The provider answered with something other than JSON (status {response.status}): "
             "an error page of its network, or token_url is not its token endpoint."
         )
     try:
         parsed = json.loads(
-            answer.body.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_unique
+            response.body.decode("utf-8-sig"),
+            parse_constant=_no_constant,
+            object_pairs_hook=_unique,
         )
-        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode(
-            "utf-8"
-        )  # a lone surrogate or 1e999 stops here
+        # A lone surrogate or 1e999 stops here
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise ProviderError(
-            f"The provider's answer (status {answer.status}) is not one JSON object."
+        raise _UnusableError(
+            f"The provider's answer (status {response.status}) is not one JSON object."
         )
     return parsed
 
@@ -252,65 +307,73 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _token(fields: dict[str, Any]) -> AccessToken:
-    """The token of a parsed answer (RFC 6749 section 5.1);
+    """Return the token of a parsed response (RFC 6749 section 5.1).
 
-    a scope that changed is no reason to lose it.
+    Raises _UnusableError. A scope that is not the one asked for is no reason to lose the token.
     """
-    token, refresh_token, kind = (
-        fields.pop("access_token", None),
-        fields.pop("refresh_token", None),
-        fields.get("token_type"),
-    )
-    if not isinstance(token, str) or not _VSCHARS.fullmatch(token):
-        raise ProviderError("The provider's answer holds no access token that could be used.")
-    if refresh_token not in (None, "") and not (
-        isinstance(refresh_token, str) and _VSCHARS.fullmatch(refresh_token)
-    ):
-        raise ProviderError("The provider's answer holds a refresh token that cannot be used.")
-    if kind not in (None, "") and not (
-        isinstance(kind, str) and kind.lower() in ("bearer", "oauth")
-    ):
-        raise ProviderError(
-            "The provider's answer holds a token of a type that is not known here (token_type)."
-        )
+    token = _access_token(fields.pop("access_token", None))
+    refresh_token = _refresh_token(fields.pop("refresh_token", None))
+    _check_token_type(fields.get("token_type"))
     return AccessToken(
         token,
-        refresh_token=refresh_token or None,
+        refresh_token=refresh_token,
         expires_at=_expires_at(fields.pop("expires_in", None)),
         scope=_scope(fields.pop("scope", None)),
         extra=fields,
     )
 
 
+def _access_token(value: object) -> str:
+    if isinstance(value, str) and _VSCHARS.fullmatch(value):
+        return value
+    raise _UnusableError("The provider's answer holds no access token that could be used.")
+
+
+def _refresh_token(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and _VSCHARS.fullmatch(value):
+        return value
+    raise _UnusableError("The provider's answer holds a refresh token that cannot be used.")
+
+
+def _check_token_type(value: object) -> None:
+    """Accept a known type in any case, and none, which some providers send."""
+    if value is None or value == "":
+        return
+    if isinstance(value, str) and value.lower() in TOKEN_TYPES:
+        return
+    raise _UnusableError("The provider's answer holds a token of an unknown type (token_type).")
+
+
 def _expires_at(expires_in: object) -> int | None:
-    """When the token ends, in seconds since the epoch.
+    """Return when the token expires, in seconds since the epoch. None if nobody says.
 
     Some providers write the number as a string.
     """
     if expires_in is None:
         return None
-    if (
-        isinstance(expires_in, str)
-        and expires_in.isascii()
-        and expires_in.isdigit()
-        and len(expires_in) <= 12
-    ):
-        expires_in = int(expires_in)
-    if (
-        isinstance(expires_in, bool)
-        or not isinstance(expires_in, (int, float))
-        or not 0 <= expires_in <= MAX_LIFETIME
-    ):
-        raise ProviderError(
+    seconds = _seconds(expires_in)
+    if seconds is None or not 0 <= seconds <= MAX_LIFETIME:
+        raise _UnusableError(
             "The provider's answer holds a lifetime that is no number of seconds (expires_in)."
         )
-    return int(time.time()) + math.floor(expires_in)
+    return int(time.time()) + math.floor(seconds)
+
+
+def _seconds(value: object) -> int | float | None:
+    if isinstance(value, str):
+        is_number = value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS
+        return int(value) if is_number else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return value
 
 
 def _scope(scope: object) -> str | None:
-    """The scope as RFC 6749 section 3.3 writes it; some providers send a list."""
+    """Return the scope as RFC 6749 section 3.3 writes it; some providers send a list."""
     if isinstance(scope, list) and all(isinstance(word, str) for word in scope):
-        scope = " ".join(scope)
-    if scope is not None and not isinstance(scope, str):
-        raise ProviderError("The provider's answer holds a scope that is no text.")
-    return scope
+        return " ".join(scope)
+    if scope is None or isinstance(scope, str):
+        return scope
+    raise _UnusableError("The provider's answer holds a scope that is not text.")

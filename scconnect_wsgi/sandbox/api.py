@@ -1,7 +1,4 @@
-"""The part of SoundCloud's API that a connected site asks first:
-
-who is it, what have they uploaded.
-"""
+"""The part of SoundCloud's API that a connected site uses first: the account and its tracks."""
 
 from __future__ import annotations
 
@@ -10,58 +7,57 @@ from typing import Any
 
 import webob
 
-from scconnect_wsgi.sandbox.misbehave import Habits
 from scconnect_wsgi.sandbox.oauth1 import OAuth1Server
 from scconnect_wsgi.sandbox.oauth2 import OAuth2Server
-from scconnect_wsgi.sandbox.state import Grant, State, User
+from scconnect_wsgi.sandbox.records import User
+from scconnect_wsgi.sandbox.state import State
 
 LARGEST_PAGE = 200  # tracks; SoundCloud's own limit
 DOCUMENTATION = "https://developers.soundcloud.com/docs/api/explorer/open-api"
 AVATAR = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><rect width="100" height="100" fill="#f50"/>'
-    '<circle cx="50" cy="38" r="18" fill="#fff"/><path d="M14 100a36 36 0 0 1 72 0z" fill="#fff"/></svg>'
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">'
+    '<rect width="100" height="100" fill="#f50"/>'
+    '<circle cx="50" cy="38" r="18" fill="#fff"/>'
+    '<path d="M14 100a36 36 0 0 1 72 0z" fill="#fff"/></svg>'
 )
 
 
 class Api:
-    """The endpoints that take an access token.
-
-    It comes in the Authorization header, never in a query.
-    """
+    """The endpoints that take an access token: in the Authorization header, never in a query."""
 
     def __init__(self, state: State, oauth1: OAuth1Server, oauth2: OAuth2Server) -> None:
         self._state = state
         self._oauth1 = oauth1
         self._oauth2 = oauth2
 
-    def me(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """The user."""
-        user = self._user(request, habits)
+    def me(self, request: webob.Request) -> webob.Response:
+        """Answer with the account of the token."""
+        user = self._user(request)
         if user is None:
             return _error(401, "Unauthorized")
-        return webob.Response(
-            json_body=_bent(_profile(user, f"{request.application_url}/avatar.svg"), habits)
-        )
+        return webob.Response(json_body=_profile(user, f"{request.application_url}/avatar.svg"))
 
-    def avatar(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """Everybody's picture: nothing is fetched from anywhere else."""
+    def avatar(self, request: webob.Request) -> webob.Response:
+        """Answer with the one picture that all accounts share."""
         return webob.Response(
             AVATAR, content_type="image/svg+xml", charset="utf-8", cache_control="max-age=60"
         )
 
-    def tracks(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """The user's tracks, private ones included:
+    def tracks(self, request: webob.Request) -> webob.Response:
+        """Answer with a page of the user's tracks, private ones included.
 
-        a page of them, or (deprecated) a bare array.
+        It is a collection if ``linked_partitioning`` is set, else (deprecated) an array.
         """
-        user = self._user(request, habits)
+        user = self._user(request)
         if user is None:
             return _error(401, "Unauthorized")
         try:
-            limit, offset = int(request.GET.get("limit", "50")), int(request.GET.get("offset", "0"))
+            limit = int(request.GET.get("limit", "50"))
+            offset = int(request.GET.get("offset", "0"))
         except ValueError:
             return _error(400, "Bad Request")
-        limit, offset = min(max(limit, 1), LARGEST_PAGE), max(offset, 0)
+        limit = min(max(limit, 1), LARGEST_PAGE)
+        offset = max(offset, 0)
         found = [_track(user, number) for number in range(len(user.tracks))]
         page = found[offset : offset + limit]
         if request.GET.get("linked_partitioning", "").lower() not in ("true", "1"):
@@ -70,29 +66,30 @@ class Api:
         more = f"{request.path_url}?{query}" if offset + limit < len(found) else None
         return webob.Response(json_body={"collection": page, "next_href": more})
 
-    def sign_out(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """End the session of the token, which comes in the header or, as SoundCloud documents it,
-        in a JSON body.
+    def sign_out(self, request: webob.Request) -> webob.Response:
+        """Revoke the grant of the token.
+
+        The token is in the header or, as SoundCloud documents it, in a JSON body.
         """
         grant = self._oauth2.grant_of(_token(request) or _token_in_body(request))
-        if grant is None or "revoked" in habits:
+        if grant is None:
             return _error(401, "Unauthorized")
         grant.revoked = True
         return webob.Response(json_body={})
 
-    def _user(self, request: webob.Request, habits: Habits) -> User | None:
-        username = None if {"revoked", "unauthorized"} & set(habits) else self._username(request)
+    def _user(self, request: webob.Request) -> User | None:
+        username = self._username(request)
         return self._state.users.get(username) if username else None
 
     def _username(self, request: webob.Request) -> str | None:
         if "oauth_consumer_key=" in request.headers.get("Authorization", ""):
             return self._oauth1.user_of(request)
-        grant: Grant | None = self._oauth2.grant_of(_token(request))
+        grant = self._oauth2.grant_of(_token(request))
         return grant.username if grant else None
 
 
 def _token(request: webob.Request) -> str:
-    """The token of ``Authorization: OAuth TOKEN`` or ``Bearer TOKEN``, or nothing."""
+    """Return the token of ``Authorization: OAuth TOKEN`` or ``Bearer TOKEN``, or nothing."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip(" ") if scheme.lower() in ("oauth", "bearer") else ""
 
@@ -107,12 +104,15 @@ def _token_in_body(request: webob.Request) -> str:
 
 
 def _error(status: int, text: str) -> webob.Response:
-    fields = {"code": status, "message": text, "link": DOCUMENTATION}
-    fields |= {
+    fields = {
+        "code": status,
+        "message": text,
+        "link": DOCUMENTATION,
+        # Deprecated by SoundCloud, but still sent.
         "status": f"{status} - {text}",
         "errors": [],
         "error": None,
-    }  # deprecated there, still sent
+    }
     return webob.Response(json_body=fields, status=status)
 
 
@@ -130,13 +130,6 @@ def _profile(user: User, avatar_url: str) -> dict[str, Any]:
         "urn": f"soundcloud:users:{user.number}",
         "username": user.username,
     }
-
-
-def _bent(profile: dict[str, Any], habits: Habits) -> dict[str, Any]:
-    """Change what identifies an account, or seems to."""
-    if "urn" in habits:
-        del profile["id"]
-    return {**profile, **{name: habits[name] for name in ("username", "urn") if name in habits}}
 
 
 def _track(user: User, number: int) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The sandbox itself: a table of what it answers, and who answers it."""
+"""The sandbox as a WSGI application: its endpoints, who handles each, and its faults."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import webob
 
 from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
-from scconnect_wsgi.sandbox import misbehave as bad
+from scconnect_wsgi.sandbox import faults, pages, protocol_faults
 from scconnect_wsgi.sandbox.api import Api
 from scconnect_wsgi.sandbox.clients import Client
-from scconnect_wsgi.sandbox.misbehave import Habits
+from scconnect_wsgi.sandbox.consent import Consent
+from scconnect_wsgi.sandbox.faults import Faults, Handler, Wrapper
+from scconnect_wsgi.sandbox.network_faults import unreliable
 from scconnect_wsgi.sandbox.oauth1 import OAuth1Server
 from scconnect_wsgi.sandbox.oauth2 import OAuth2Server
-from scconnect_wsgi.sandbox.pages import Pages
+from scconnect_wsgi.sandbox.sessions import Sessions
 from scconnect_wsgi.sandbox.state import Counts, State
 from scconnect_wsgi.sandbox.templates import message
 
@@ -24,31 +27,34 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 LARGEST_BODY = 65_536  # bytes of a request
-Handler = Callable[[webob.Request, Habits], webob.Response]
+GET = ("GET", "HEAD")
+POST = ("POST",)
+GET_OR_POST = ("GET", "HEAD", "POST")
+SIGNED = ("GET", "POST")  # methods of the requests for tokens in OAuth 1.0a
 
 
 @dataclass(frozen=True)
 class Route:
-    """Who answers a path.
+    """The handler of a path, and the faults that wrap it, innermost first.
 
-    ``count`` names a machine's endpoint in ``Sandbox.counts``; pages misbehave less.
+    ``count`` is the name of the endpoint in ``Sandbox.counts``.
     """
 
     handler: Handler
-    methods: tuple[str, ...] = ("GET", "HEAD", "POST")
+    methods: tuple[str, ...]
     count: str = ""
-    machine: bool = False
+    wrappers: tuple[Wrapper, ...] = ()
 
 
 class Sandbox:
     """SoundCloud on your own machine, as a WSGI application.
 
     One application is registered: ``client_id`` and ``client_secret`` are its consumer key and
-    secret in OAuth 1.0a as well. ``redirect_uris`` are the addresses it may come back to (None:
-    every one on a loopback host). ``misbehave`` holds names of scconnect_wsgi.sandbox.misbehave,
-    ``NAME`` or ``NAME=VALUE``; ``access_token_lifetime`` is in seconds; ``rsa_public_key`` is a PEM
-    text, needed for RSA-SHA1. ``on_secret`` is called with each code, token and secret as it is made, so
-    that a test can look for them in its logs. Raises ValueError for a misbehaviour it does not know.
+    consumer secret in OAuth 1.0a as well. ``redirect_uris`` are its callbacks; None stands for
+    every address on a loopback host. ``misbehave`` names faults of
+    ``scconnect_wsgi.sandbox.faults``, each ``NAME`` or ``NAME=VALUE``. ``access_token_lifetime`` is
+    in seconds. ``rsa_public_key`` is a PEM text, needed for RSA-SHA1. ``clock`` returns the time in
+    seconds since the epoch. Raises ValueError for an unknown fault.
 
     ``counts`` says how often each endpoint was reached, and as ``redeemed`` how many refresh tokens
     were used up.
@@ -58,61 +64,85 @@ class Sandbox:
         self,
         *,
         client_id: str = "sandbox-client",
-        client_secret: str = "sandbox-secret",  # noqa: S107  # no secret: it opens nothing but the sandbox
+        client_secret: str = "sandbox-secret",  # noqa: S107  # it opens nothing but the sandbox
         redirect_uris: Collection[str] | None = None,
         misbehave: Iterable[str] = (),
         access_token_lifetime: int = 3600,
         rsa_public_key: str | None = None,
-        on_secret: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._habits = bad.parse(misbehave)
-        self._state = State(on_secret)
+        self._faults = faults.parse(misbehave)
+        self._state = State(clock)
         self.counts: Counts = self._state.counts
         client = Client(client_id, client_secret, redirect_uris)
         oauth1 = OAuth1Server(self._state, client, rsa_public_key)
         oauth2 = OAuth2Server(self._state, client, access_token_lifetime)
-        self._routes = self._table(
-            oauth1, oauth2, Api(self._state, oauth1, oauth2), Pages(self._state, oauth1, oauth2)
-        )
+        self._routes = {
+            **self._pages(oauth1, oauth2),
+            **self._token_endpoints(oauth1, oauth2),
+            **self._api(oauth1, oauth2),
+            **self._controls(),
+        }
 
-    def _table(
-        self, oauth1: OAuth1Server, oauth2: OAuth2Server, api: Api, pages: Pages
-    ) -> dict[str, Route]:
-        get, post = ("GET", "HEAD"), ("POST",)
+    def _pages(self, oauth1: OAuth1Server, oauth2: OAuth2Server) -> dict[str, Route]:
+        sessions = Sessions(self._state)
+        accounts = pages.Accounts(self._state, sessions)
+        consent = Consent(sessions, oauth1, oauth2)
+        isolated = protocol_faults.isolated
+        odd1 = protocol_faults.odd_authorization1
+        odd2 = protocol_faults.odd_authorization2
         return {
-            "/": Route(pages.home, get),
-            "/authorize": Route(pages.authorize2, count="authorize"),
-            "/oauth/authorize": Route(pages.authorize1, count="authorize"),
-            "/login": Route(pages.login, ("GET", "HEAD", "POST")),
-            "/signup": Route(pages.signup, ("GET", "HEAD", "POST")),
-            "/logout": Route(pages.logout, post),
-            "/sandbox.css": Route(pages.style, get),
-            "/oauth/token": Route(oauth2.token, post, "token", machine=True),
+            "/": Route(pages.home, GET, "", (isolated,)),
+            "/sandbox.css": Route(pages.style, GET),
+            "/authorize": Route(consent.authorize2, GET_OR_POST, "authorize", (odd2, isolated)),
+            "/oauth/authorize": Route(
+                consent.authorize1, GET_OR_POST, "authorize", (odd1, isolated)
+            ),
+            "/login": Route(accounts.login, GET_OR_POST, "", (isolated,)),
+            "/signup": Route(accounts.signup, GET_OR_POST, "", (isolated,)),
+            "/logout": Route(accounts.logout, POST),
+            "/elsewhere": Route(_elsewhere, GET_OR_POST, "elsewhere"),
+        }
+
+    def _token_endpoints(self, oauth1: OAuth1Server, oauth2: OAuth2Server) -> dict[str, Route]:
+        long = protocol_faults.long_tokens
+        odd1 = protocol_faults.odd_request_token
+        odd2 = protocol_faults.odd_token
+        return {
             "/oauth/request_token": Route(
-                oauth1.request_token, ("GET", "POST"), "request_token", machine=True
+                oauth1.request_token, SIGNED, "request_token", (long, odd1, unreliable)
             ),
             "/oauth/access_token": Route(
-                oauth1.access_token, ("GET", "POST"), "access_token", machine=True
+                oauth1.access_token, SIGNED, "access_token", (long, unreliable)
             ),
-            "/me": Route(api.me, get, "me", machine=True),
-            "/me/tracks": Route(api.tracks, get, "tracks", machine=True),
-            "/avatar.svg": Route(api.avatar, get),
-            "/sign-out": Route(api.sign_out, post, "sign_out", machine=True),
-            "/elsewhere": Route(
-                lambda request, habits: webob.Response("elsewhere"), count="elsewhere"
-            ),
-            "/sandbox/counts": Route(
-                lambda request, habits: webob.Response(json_body=dict(self.counts)), get
-            ),
-            "/sandbox/revoke": Route(partial(self._told, self.revoke), post),
-            "/sandbox/expire": Route(partial(self._told, self.expire), post),
-            "/sandbox/misbehave": Route(self._misbehave, post),
+            "/oauth/token": Route(oauth2.token, POST, "token", (long, odd2, unreliable)),
+        }
+
+    def _api(self, oauth1: OAuth1Server, oauth2: OAuth2Server) -> dict[str, Route]:
+        api = Api(self._state, oauth1, oauth2)
+        refused = protocol_faults.refused_token
+        refused_sign_out = protocol_faults.refused_sign_out
+        odd = protocol_faults.odd_profile
+        return {
+            "/me": Route(api.me, GET, "me", (refused, odd, unreliable)),
+            "/me/tracks": Route(api.tracks, GET, "tracks", (refused, unreliable)),
+            "/avatar.svg": Route(api.avatar, GET),
+            "/sign-out": Route(api.sign_out, POST, "sign_out", (refused_sign_out, unreliable)),
+        }
+
+    def _controls(self) -> dict[str, Route]:
+        """Return the endpoints by which tests in another process control the sandbox."""
+        return {
+            "/sandbox/counts": Route(self._show_counts, GET),
+            "/sandbox/revoke": Route(partial(self._for_user, self.revoke), POST),
+            "/sandbox/expire": Route(partial(self._for_user, self.expire), POST),
+            "/sandbox/misbehave": Route(self._set_faults, POST),
         }
 
     def oauth2_provider(self, root: str, **overrides: Any) -> OAuth2Provider:
-        """The addresses of OAuth 2.1 below ``root``, the URL this application answers at;
+        """Return the provider of OAuth 2.1 at ``root``, the URL that this application answers at.
 
-        ``overrides`` as below.
+        ``overrides`` are fields of OAuth2Provider.
         """
         fields = {
             "authorize_url": f"{root}/authorize",
@@ -123,9 +153,9 @@ class Sandbox:
         return OAuth2Provider(**{**fields, **overrides})
 
     def oauth1_provider(self, root: str, **overrides: Any) -> OAuth1Provider:
-        """The addresses of OAuth 1.0a below ``root``;
+        """Return the provider of OAuth 1.0a at ``root``, the URL that this application answers at.
 
-        ``overrides`` are further fields of OAuth1Provider.
+        ``overrides`` are fields of OAuth1Provider.
         """
         fields = {
             "request_token_url": f"{root}/oauth/request_token",
@@ -136,23 +166,23 @@ class Sandbox:
         return OAuth1Provider(**{**fields, **overrides})
 
     def misbehave(self, *words: str) -> None:
-        """From now on have these bad days and no others.
+        """Have these faults from now on, and no others; without words, none.
 
-        Raises ValueError for one it does not know.
+        Raises ValueError for an unknown one.
         """
-        self._habits = bad.parse(words)
+        self._faults = faults.parse(words)
 
     def revoke(self, username: str | None = None) -> None:
-        """``username`` (None:
+        """Revoke every permission that ``username`` (None: everybody) has given.
 
-        everybody) takes the permission back: tokens stop, refresh answers invalid_grant.
+        Access tokens are no longer accepted, and a refresh is answered with invalid_grant.
         """
         self._state.revoke(username)
 
     def expire(self, username: str | None = None) -> None:
-        """The access tokens of ``username`` (None:
+        """End the OAuth 2.1 access tokens of ``username`` (None: everybody).
 
-        everybody) end now; refresh gives others. OAuth 2.1 alone.
+        Refresh tokens still work.
         """
         self._state.expire(username)
 
@@ -164,7 +194,7 @@ class Sandbox:
         try:
             environ["PATH_INFO"].encode("latin-1").decode("utf-8")
             environ.get("QUERY_STRING", "").encode("latin-1").decode("ascii")
-            habits = {**self._habits, **bad.take_prefixes(environ)}
+            active = {**self._faults, **faults.take_prefixes(environ)}
         except ValueError as error:  # UnicodeDecodeError is one
             return message(webob.Request.blank("/"), 404, "Nothing here", str(error))
         request = webob.Request(environ)
@@ -172,39 +202,51 @@ class Sandbox:
         if route is None:
             return message(request, 404, "Nothing here", "The sandbox has no page at this address.")
         if request.method not in route.methods:
-            refused = message(
-                request, 405, "Not like that", "This address does not answer that method."
-            )
+            text = "This address does not answer that method."
+            refused = message(request, 405, "Method not allowed", text)
             refused.allow = route.methods
             return refused
         if (request.content_length or 0) > LARGEST_BODY:
             return message(request, 413, "Too much", "The request is too large.")
         try:
-            return self._handle(route, request, habits)
+            return self._handle(route, request, active)
         except UnicodeDecodeError:
             return message(request, 400, "Unreadable", "The request is not UTF-8.")
 
-    def _handle(self, route: Route, request: webob.Request, habits: Habits) -> webob.Response:
+    def _handle(self, route: Route, request: webob.Request, active: Faults) -> webob.Response:
         self._count(route, request)
-        if not route.machine:
-            return route.handler(request, habits)
-        return bad.before(habits, request) or bad.after(habits, route.handler(request, habits))
+        handler = route.handler
+        for wrapper in route.wrappers:
+            handler = partial(wrapper, handler, active)
+        return handler(request)
 
     def _count(self, route: Route, request: webob.Request) -> None:
-        refresh = route.count == "token" and request.POST.get("grant_type") == "refresh_token"
-        if route.count and (route.count != "authorize" or request.method == "GET"):
-            self.counts.hit("refresh" if refresh else route.count)
+        name = route.count
+        if name == "token" and request.POST.get("grant_type") == "refresh_token":
+            name = "refresh"
+        if name == "authorize" and request.method != "GET":
+            return  # the form of a page that was counted already
+        if name:
+            self.counts.hit(name)
 
-    def _told(
-        self, change: Callable[[str | None], None], request: webob.Request, habits: Habits
+    def _show_counts(self, request: webob.Request) -> webob.Response:
+        return webob.Response(json_body=dict(self.counts))
+
+    def _for_user(
+        self, change: Callable[[str | None], None], request: webob.Request
     ) -> webob.Response:
         username = request.GET.get("username") or request.POST.get("username")
         change(str(username) if username else None)
         return webob.Response(status=204)
 
-    def _misbehave(self, request: webob.Request, habits: Habits) -> webob.Response:
+    def _set_faults(self, request: webob.Request) -> webob.Response:
+        words = [str(word) for word in request.POST.getall("name")]
         try:
-            self.misbehave(*filter(None, map(str, request.POST.getall("name"))))
+            self.misbehave(*[word for word in words if word])
         except ValueError as error:
             return webob.Response(json_body={"error": str(error)}, status=400)
         return webob.Response(status=204)
+
+
+def _elsewhere(request: webob.Request) -> webob.Response:
+    return webob.Response("elsewhere")

@@ -1,20 +1,21 @@
-"""The one application that is registered here, and where its users may be sent back to."""
+"""The one registered application, and where its users may be sent back to."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.urls import LOOPBACK, checked_url, origin
+from scconnect_wsgi.urls import LOOPBACK, checked_url
 
 
 @dataclass(frozen=True)
 class Client:
     """An application: client id and secret in OAuth 2.1, consumer key and secret in OAuth 1.0a.
 
-    ``redirect_uris`` of None stands for every address of this machine.
+    If ``redirect_uris`` is None, every address on a loopback host is registered.
     """
 
     id: str
@@ -23,20 +24,19 @@ class Client:
 
     @property
     def client_id(self) -> str:
-        """The name oauthlib looks for."""
+        """Return the client id, under the name that oauthlib expects."""
         return self.id
 
     def may_return_to(self, url: str) -> bool:
-        """Whether ``url`` is registered, to the byte."""
+        """Return whether ``url`` is registered, byte for byte."""
         if self.redirect_uris is not None:
             return url in self.redirect_uris
         try:
             checked_url(url, "redirect_uri")
         except ConfigurationError:
             return False
-        host = origin(url).partition("://")[2]
-        return host.rpartition("]")[0].lstrip("[") in LOOPBACK or host.partition(":")[0] in LOOPBACK
+        return urlsplit(url).hostname in LOOPBACK
 
     def has_secret(self, secret: str) -> bool:
-        """Whether this is the client secret, in constant time."""
+        """Return whether this is the client secret; compares in constant time."""
         return hmac.compare_digest(self.secret.encode(), secret.encode("utf-8", "replace"))

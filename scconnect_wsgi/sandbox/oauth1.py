@@ -1,8 +1,8 @@
-"""OAuth 1.0a as a server: request token, the user, access token, signed calls (RFC 5849)."""
+"""The server side of OAuth 1.0a (RFC 5849)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import webob
@@ -10,52 +10,49 @@ from oauthlib import oauth1
 
 from scconnect_wsgi.query import with_query
 from scconnect_wsgi.sandbox.clients import Client
-from scconnect_wsgi.sandbox.misbehave import Habits, long_token
 from scconnect_wsgi.sandbox.oauth1_validator import Validator
-from scconnect_wsgi.sandbox.state import RequestToken, State
+from scconnect_wsgi.sandbox.protocol_faults import long_token, wants_long_tokens
+from scconnect_wsgi.sandbox.records import RequestToken
+from scconnect_wsgi.sandbox.state import State
 
 _Endpoint = Callable[..., tuple[dict[str, str], str | None, int]]
 FORM = "application/x-www-form-urlencoded"
 UNAUTHORIZED = urlencode(
     {
         "error": "unauthorized",
-        "error_description": "The key, the token, the verifier, the nonce, the callback or the signature is not valid.",
+        "error_description": "The key, the token, the verifier, the nonce, the callback or the "
+        "signature is not valid.",
     }
 )
 
 
 class OAuth1Server:
-    """The three endpoints and the check of a signed call."""
+    """The steps of OAuth 1.0a, and the check of a signed call."""
 
     def __init__(self, state: State, client: Client, rsa_public_key: str | None) -> None:
         self._state = state
         self._server = oauth1.WebApplicationServer(Validator(state, client, rsa_public_key))
 
-    def request_token(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """Temporary credentials (RFC 5849 section 2.1)."""
-        fields = dict(_long(habits))
-        if "Confirmed" in habits:
-            fields["oauth_callback_confirmed"] = "True"
-        answer = self._exchange(self._server.create_request_token_response, request, fields)
-        if "unconfirmed" in habits:
-            answer.text = answer.text.replace("&oauth_callback_confirmed=true", "")
-        return answer
+    def request_token(self, request: webob.Request) -> webob.Response:
+        """Answer with temporary credentials (RFC 5849 section 2.1)."""
+        return self._exchange(self._server.create_request_token_response, request)
 
-    def access_token(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """Token credentials (RFC 5849 section 2.3)."""
-        return self._exchange(self._server.create_access_token_response, request, _long(habits))
+    def access_token(self, request: webob.Request) -> webob.Response:
+        """Answer with token credentials (RFC 5849 section 2.3)."""
+        return self._exchange(self._server.create_access_token_response, request)
 
     def find(self, token: str) -> RequestToken | None:
-        """What the user is asked about (RFC 5849 section 2.2);
+        """Return the record of a request token, which the user is to allow or deny.
 
-        None for a token that is unknown, old or used.
+        Returns None if the token is unknown, too old or used.
         """
         return self._state.request_token(token)
 
     def allow(self, url: str, token: str, username: str) -> str | None:
-        """The user said yes: where to send them, or None where the token is no longer good.
+        """Allow the request, and return where to send the user.
 
-        The same user may say it again (a double click); another one may not.
+        Returns None if the token is no longer good, or another user has allowed it. The same user
+        may allow it again, as a double click does.
         """
         with self._state.lock:
             found = self._state.request_token(token)
@@ -65,47 +62,45 @@ class OAuth1Server:
             found.username = username
             return str(headers["Location"])
 
-    def deny(self, token: str, habits: Habits) -> str | None:
-        """The user said no: where to send them, in one of the three spellings in use."""
+    def deny(self, token: str) -> str | None:
+        """Deny the request, and return where to send the user; None if the token is unknown."""
         with self._state.lock:
             found = self._state.request_tokens.pop(token, None)
         if found is None:
             return None
-        if "denied-problem" in habits:
-            return with_query(
-                found.callback, {"oauth_problem": "user_refused", "oauth_token": token}
-            )
-        if "denied-error" in habits:
-            return with_query(found.callback, {"oauth_token": token, "error": "access_denied"})
         return with_query(found.callback, {"denied": token})
 
     def user_of(self, request: webob.Request) -> str | None:
-        """Whose signed call this is (RFC 5849 section 3.2), or None."""
+        """Return who signed a call (RFC 5849 section 3.2); None if the signature is not valid."""
         try:
             valid, verified = self._server.validate_protected_resource_request(
                 request.url, request.method, request.text, dict(request.headers)
             )
-        except ValueError:  # oauthlib lets a malformed header or query through as one
+        except ValueError:  # a malformed header or query
             return None
         access = self._state.access.get(verified.resource_owner_key) if valid else None
         return access.grant.username if access else None
 
-    def _exchange(
-        self, endpoint: _Endpoint, request: webob.Request, fields: Mapping[str, str]
-    ) -> webob.Response:
+    def _exchange(self, endpoint: _Endpoint, request: webob.Request) -> webob.Response:
         try:
             with self._state.lock:  # oauthlib looks a token up first and invalidates it last
                 _, body, status = endpoint(
-                    request.url, request.method, request.text, dict(request.headers), dict(fields)
+                    request.url,
+                    request.method,
+                    request.text,
+                    dict(request.headers),
+                    _chosen_tokens(request),
                 )
-        except ValueError:  # oauthlib lets a malformed header or query through as one
-            body, status = urlencode({"error": "invalid_request"}), 400
+        except ValueError:  # a malformed header or query
+            body = urlencode({"error": "invalid_request"})
+            status = 400
         return webob.Response(
             body or UNAUTHORIZED, status=status, content_type=FORM, charset="utf-8"
         )
 
 
-def _long(habits: Habits) -> dict[str, str]:
-    if "long-tokens" not in habits:
+def _chosen_tokens(request: webob.Request) -> dict[str, str]:
+    """Return the tokens that oauthlib is to hand out instead of making some itself."""
+    if not wants_long_tokens(request):
         return {}
     return {"oauth_token": long_token(), "oauth_token_secret": long_token()}

@@ -1,4 +1,4 @@
-"""OAuth 2.1 as a server: the user, then codes and refresh tokens for tokens, with PKCE S256."""
+"""The server side of OAuth 2.1: authorization codes with PKCE S256, and refresh tokens."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from oauthlib import oauth2
 from oauthlib.common import Request
 
 from scconnect_wsgi.sandbox.clients import Client
-from scconnect_wsgi.sandbox.misbehave import Habits, long_token
 from scconnect_wsgi.sandbox.oauth2_validator import Validator
-from scconnect_wsgi.sandbox.state import Grant, State
+from scconnect_wsgi.sandbox.protocol_faults import long_token, wants_long_tokens
+from scconnect_wsgi.sandbox.records import Grant
+from scconnect_wsgi.sandbox.state import State
 
 FORM = "application/x-www-form-urlencoded"
 
 
 class RefusedError(Exception):
-    """An authorization request that cannot go on:
+    """An authorization request is refused.
 
-    ``location`` sends the user back, None shows a page.
+    ``location`` is where to send the user; None if the user must not be sent back.
     """
 
     def __init__(self, reason: str, location: str | None = None) -> None:
@@ -31,7 +32,7 @@ class RefusedError(Exception):
 
 
 class OAuth2Server:
-    """The authorization endpoint, the token endpoint and the check of a call."""
+    """The steps of OAuth 2.1, and the check of an access token."""
 
     def __init__(self, state: State, client: Client, access_token_lifetime: int) -> None:
         self._server = oauth2.WebApplicationServer(
@@ -40,15 +41,12 @@ class OAuth2Server:
             token_expires_in=access_token_lifetime,
             refresh_token_generator=lambda request: secrets.token_urlsafe(48),
         )
-        # oauthlib takes the plain method too, and takes it where none is named
+        # oauthlib also accepts the method "plain", and assumes it if none is named.
         grant: Any = self._server.auth_grant
         grant.custom_validators.pre_auth.append(_require_s256)
 
-    def ask(self, url: str) -> str:
-        """Verify an authorization request;
-
-        the redirect URI the user will go back to. Raises RefusedError.
-        """
+    def check_request(self, url: str) -> str:
+        """Verify an authorization request and return its redirect URI. Raises RefusedError."""
         try:
             _, asked = self._server.validate_authorization_request(url)
         except oauth2.FatalClientError as error:
@@ -60,44 +58,41 @@ class OAuth2Server:
         return str(asked["redirect_uri"])
 
     def allow(self, url: str, username: str) -> str:
-        """The user said yes: where to send them, with a code."""
+        """Allow the request, and return where to send the user, with a code."""
         headers, _, _ = self._server.create_authorization_response(
             url, credentials={"user": username}
         )
         return str(headers["Location"])
 
     def deny(self, url: str) -> str:
-        """The user said no: where to send them (RFC 6749 section 4.1.2.1). Raises RefusedError."""
-        redirect_uri = self.ask(url)
+        """Deny the request, and return where to send the user (RFC 6749 section 4.1.2.1)."""
+        redirect_uri = self.check_request(url)
         error = oauth2.AccessDeniedError("The user denied the request.", state=Request(url).state)
         return str(error.in_uri(redirect_uri))
 
-    def token(self, request: webob.Request, habits: Habits) -> webob.Response:
-        """A code or a refresh token for a pair of tokens (RFC 6749 sections 4.1.3 and 6)."""
-        refreshing = request.POST.get("grant_type") == "refresh_token"
-        if "revoked" in habits and refreshing:
-            return _answer({"error": "invalid_grant"}, 400)
+    def token(self, request: webob.Request) -> webob.Response:
+        """Exchange a code or a refresh token for tokens (RFC 6749 sections 4.1.3 and 6)."""
         if request.content_type != FORM:
             return _answer({"error": "invalid_request"}, 400)
         try:
             _, body, status = self._server.create_token_response(
-                request.url, request.method, request.text, dict(request.headers), _wishes(habits)
+                request.url,
+                request.method,
+                request.text,
+                dict(request.headers),
+                _chosen_fields(request),
             )
-        except oauth2.OAuth2Error as error:  # a query, or another method: raised, not answered
+        except oauth2.OAuth2Error as error:  # oauthlib raises it for a query or another method
             return _answer({"error": error.error}, error.status_code)
         except ValueError:
             return _answer({"error": "invalid_request"}, 400)
-        if "refresh-lost" in habits and refreshing:
-            raise ConnectionAbortedError("misbehave: refresh-lost")  # as "down"
         fields = json.loads(body)
-        if "error" in fields:  # SoundCloud says the word and nothing else
+        if "error" in fields:  # SoundCloud sends no description with it
             fields = {"error": fields["error"]}
-        elif "no-expiry" in habits:
-            del fields["expires_in"]
         return _answer(fields, status)
 
     def grant_of(self, token: str) -> Grant | None:
-        """What an access token stands for, or None where it opens nothing."""
+        """Return the grant of an access token, or None if the token is not accepted."""
         headers = {"Authorization": f"Bearer {token}"}
         valid, verified = self._server.verify_request("https://sandbox.invalid/", headers=headers)
         return cast("Grant", verified.user) if valid else None
@@ -114,10 +109,7 @@ def _require_s256(request: Request) -> dict[str, Any]:
 
 
 def _access_token(request: Request) -> str:
-    """Long, and in three parts like SoundCloud's;
-
-    whoever takes it apart finds nothing to rely on.
-    """
+    """Return a token in the form of SoundCloud's: long, in three parts, with nothing to rely on."""
     claims = {"jti": secrets.token_urlsafe(24), "pad": "sandbox" * 20}
     parts = [
         json.dumps({"alg": "ES256", "typ": "at+jwt"}).encode(),
@@ -127,12 +119,13 @@ def _access_token(request: Request) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
-def _wishes(habits: Habits) -> dict[str, Any]:
-    """Fields that oauthlib is to answer with in place of its own."""
-    wishes: dict[str, Any] = {"scope": habits.get("scope-changed", "")}
-    if "long-tokens" in habits:
-        wishes |= {"access_token": long_token(), "refresh_token": long_token()}
-    return wishes
+def _chosen_fields(request: webob.Request) -> dict[str, Any]:
+    """Return the fields that oauthlib is to answer with instead of its own."""
+    fields = {"scope": ""}
+    if wants_long_tokens(request):
+        fields["access_token"] = long_token()
+        fields["refresh_token"] = long_token()
+    return fields
 
 
 def _answer(fields: dict[str, Any], status: int) -> webob.Response:

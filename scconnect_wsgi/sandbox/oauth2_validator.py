@@ -1,8 +1,7 @@
-"""OAuth 2.1: the questions oauthlib's server side asks, answered from the state."""
+"""Answer the questions that oauthlib asks about OAuth 2.1."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,13 +9,15 @@ from oauthlib import oauth2
 from oauthlib.common import Request
 
 from scconnect_wsgi.sandbox.clients import Client
-from scconnect_wsgi.sandbox.state import CODE_LIFETIME, Access, Code, Grant, State
+from scconnect_wsgi.sandbox.records import Access, Code, Grant
+from scconnect_wsgi.sandbox.state import CODE_LIFETIME, State
 
 
 class Validator(oauth2.RequestValidator):
     """Answers oauthlib's questions from the state.
 
-    Codes and refresh tokens are used up by the look at them.
+    Validating a code or a refresh token uses it up, so that only one of two exchanges at the same
+    time succeeds.
     """
 
     def __init__(self, state: State, client: Client) -> None:
@@ -24,19 +25,18 @@ class Validator(oauth2.RequestValidator):
         self._state = state
         self._client = client
 
-    # The application.
     def validate_client_id(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Whether we know the application."""
+        """Return whether the application is registered."""
         return client_id == self._client.id
 
     def client_authentication_required(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """Always: SoundCloud has confidential clients alone."""
+        """Return True: SoundCloud has only confidential clients."""
         return True
 
     def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """Client id and secret, both in the body."""
+        """Return whether the body holds the client id and the client secret."""
         if request.client_id != self._client.id or not self._client.has_secret(
             request.client_secret or ""
         ):
@@ -47,7 +47,7 @@ class Validator(oauth2.RequestValidator):
     def authenticate_client_id(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Never without the secret."""
+        """Return False: the client id alone is not enough."""
         return False
 
     def validate_response_type(
@@ -59,7 +59,7 @@ class Validator(oauth2.RequestValidator):
         *args: Any,
         **kwargs: Any,
     ) -> bool:
-        """Codes alone."""
+        """Return whether the response type is "code", the only one."""
         return response_type == "code"
 
     def validate_grant_type(
@@ -71,20 +71,19 @@ class Validator(oauth2.RequestValidator):
         *args: Any,
         **kwargs: Any,
     ) -> bool:
-        """The two that SoundCloud gives a user's application."""
+        """Return whether the grant type is one that SoundCloud gives to an application of users."""
         return grant_type in ("authorization_code", "refresh_token")
 
-    # The way back.
     def validate_redirect_uri(
         self, client_id: str, redirect_uri: str, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Whether it is registered, to the byte."""
+        """Return whether a redirect URI is registered, byte for byte."""
         return self._client.may_return_to(redirect_uri)
 
     def get_default_redirect_uri(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
     ) -> str:
-        """None: it must be said in both legs."""
+        """Return none: the client must send the redirect URI in both requests."""
         return ""
 
     def confirm_redirect_uri(
@@ -97,77 +96,71 @@ class Validator(oauth2.RequestValidator):
         *args: Any,
         **kwargs: Any,
     ) -> bool:
-        """Compared in validate_code already, where the answer to a wrong one is invalid_grant as on
-        SoundCloud.
-        """
+        """Return True: validate_code compares it, so that a wrong one is an invalid_grant."""
         return True
 
-    # The code and its challenge.
     def is_pkce_required(self, client_id: str, request: Request) -> bool:
-        """Always (OAuth 2.1 section 4.1.1)."""
+        """Return True (OAuth 2.1 section 4.1.1)."""
         return True
 
     def save_authorization_code(
         self, client_id: str, code: Any, request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """A new code, bound to user, redirect URI and challenge."""
-        held = Code(
-            Grant(str(request.user)), str(request.redirect_uri), str(request.code_challenge)
+        """Keep a code that is handed out, bound to user, redirect URI and challenge."""
+        record = Code(
+            Grant(str(request.user)),
+            str(request.redirect_uri),
+            str(request.code_challenge),
+            created_at=self._state.clock(),
         )
-        self._state.remember(self._state.codes, code["code"], held)
-        self._state.on_secret(code["code"])
+        self._state.issue(self._state.codes, code["code"], record)
 
     def validate_code(
         self, client_id: str, code: str, client: Any, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Good once, for a minute, with the redirect URI of the first leg.
+        """Use a code up. Return whether it was new, and sent with its redirect URI.
 
-        A second use takes back what the first one gave (RFC 6749 section 4.1.2).
+        A second use revokes the tokens of the first one (RFC 6749 section 4.1.2).
         """
         with self._state.lock:
-            held = self._state.codes.get(code)
-            if held is None:
+            found = self._state.codes.get(code)
+            if found is None:
                 return False
-            if held.used:
-                held.grant.revoked = True
-            usable = (
-                not held.used
-                and not held.grant.revoked
-                and time.time() - held.born <= CODE_LIFETIME
-            )
-            held.used = True
-        request.user, request.scopes = held.grant, []
-        return usable and request.redirect_uri == held.redirect_uri
+            if found.used:
+                found.grant.revoked = True
+            expired = self._state.clock() - found.created_at > CODE_LIFETIME
+            usable = not (found.grant.revoked or expired)
+            found.used = True
+        request.user = found.grant
+        request.scopes = []
+        return usable and request.redirect_uri == found.redirect_uri
 
     def get_code_challenge(self, code: str, request: Request) -> str:
-        """What the verifier must hash to."""
+        """Return the hash of the verifier that must come with a code."""
         return self._state.codes[code].challenge
 
     def get_code_challenge_method(self, code: str, request: Request) -> str:
-        """S256: nothing else was accepted in the first leg."""
+        """Return S256: no other method was accepted in the authorization request."""
         return "S256"
 
     def invalidate_authorization_code(
         self, client_id: str, code: str, request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """Done by validate_code, so that two at once cannot both pass."""
+        """Do nothing: validate_code has used the code up."""
 
-    # Tokens.
     def save_token(
         self, token: Mapping[str, object], request: Request, *args: Any, **kwargs: Any
     ) -> None:
-        """A new pair."""
+        """Keep an access token and a refresh token that are handed out."""
         grant: Any = request.user
-        access = Access(grant, expires_at=time.time() + float(str(request.expires_in)))
-        self._state.remember(self._state.access, str(token["access_token"]), access)
-        self._state.remember(self._state.refresh, str(token["refresh_token"]), grant)
-        self._state.on_secret(str(token["access_token"]))
-        self._state.on_secret(str(token["refresh_token"]))
+        access = Access(grant, expires_at=self._state.clock() + float(str(request.expires_in)))
+        self._state.issue(self._state.access, str(token["access_token"]), access)
+        self._state.issue(self._state.refresh, str(token["refresh_token"]), grant)
 
     def validate_refresh_token(
         self, refresh_token: str, client: Any, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Used up by its first use, as on SoundCloud."""
+        """Use a refresh token up, as SoundCloud does. Return whether it was accepted."""
         with self._state.lock:
             request.user = self._state.refresh.pop(refresh_token, None)
         if request.user is None or request.user.revoked:
@@ -178,22 +171,23 @@ class Validator(oauth2.RequestValidator):
     def get_original_scopes(
         self, refresh_token: str, request: Request, *args: Any, **kwargs: Any
     ) -> list[str]:
-        """None, as on SoundCloud."""
+        """Return no scopes, as SoundCloud does."""
         return []
 
     def validate_bearer_token(self, token: str, scopes: list[str], request: Request) -> bool:
-        """Whether an access token of this protocol works now."""
+        """Return whether an access token is one of OAuth 2.1 and still accepted."""
         found = self._state.access.get(token or "")
-        if found is None or found.secret is not None or not found.alive():
+        if found is None or found.secret is not None:
+            return False
+        if not found.is_alive(self._state.clock()):
             return False
         request.user = found.grant
         return True
 
-    # Scopes: SoundCloud has none to choose from.
     def get_default_scopes(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
     ) -> list[str]:
-        """None."""
+        """Return no scopes: SoundCloud has none to choose from."""
         return []
 
     def validate_scopes(
@@ -205,5 +199,5 @@ class Validator(oauth2.RequestValidator):
         *args: Any,
         **kwargs: Any,
     ) -> bool:
-        """Whatever is asked for; it changes nothing."""
+        """Accept every scope; none changes anything."""
         return True

@@ -1,137 +1,59 @@
-"""What the sandbox remembers:
-
-users, sessions, tokens and nonces, in memory, bounded, behind one lock.
-"""
+"""The memory of the sandbox: bounded, behind one lock, and gone when the process ends."""
 
 from __future__ import annotations
 
-import secrets
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-LIMIT = 10_000  # of each kind; the oldest goes first
-REQUEST_TOKEN_LIFETIME = 10 * 60  # seconds; as long as a flow of ours may take
-CODE_LIFETIME = (
-    60  # seconds; the OAuth 2.1 draft recommends at most 10 minutes, good servers take one
+from scconnect_wsgi.sandbox.records import (
+    STARTING_USERS,
+    Access,
+    Code,
+    Grant,
+    RequestToken,
+    Session,
+    User,
 )
-NONCE_WINDOW = 5 * 60  # seconds a timestamp may be off, and so how long a nonce is remembered
+
+LIMIT = 10_000  # records of each kind; the oldest is dropped first
+REQUEST_TOKEN_LIFETIME = 10 * 60  # seconds; as long as SCConnect lets a flow take
+CODE_LIFETIME = 60  # seconds; the OAuth 2.1 draft allows at most 10 minutes
+NONCE_WINDOW = 5 * 60  # seconds a timestamp may be off, and a nonce is remembered
+ISSUED = "scconnect_wsgi.sandbox.issued"  # the audit event; its arguments: secret, record
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class User:
-    """Somebody with an account here."""
-
-    number: int
-    username: str
-    password: str = field(repr=False)  # in the clear: it goes away with the process
-    full_name: str
-    tracks: tuple[tuple[str, str], ...] = ()  # title, sharing
-
-
-@dataclass
-class Session:
-    """One browser, logged in or not yet."""
-
-    csrf: str = field(repr=False, default_factory=secrets.token_urlsafe)
-    username: str | None = None
-
-
-@dataclass
-class Grant:
-    """What one user allowed one application, once. All its tokens die with it."""
-
-    username: str
-    revoked: bool = False
-
-
-@dataclass
-class RequestToken:
-    """OAuth 1.0a temporary credentials (RFC 5849 section 2.1)."""
-
-    secret: str = field(repr=False)
-    callback: str
-    realms: list[str]
-    born: float = field(default_factory=time.time)
-    verifier: str | None = field(repr=False, default=None)
-    username: str | None = None
-
-
-@dataclass
-class Code:
-    """An authorization code (OAuth 2.1) and what it is bound to."""
-
-    grant: Grant
-    redirect_uri: str
-    challenge: str
-    born: float = field(default_factory=time.time)
-    used: bool = False
-
-
-@dataclass(frozen=True)
-class Access:
-    """An access token of either protocol; ``secret`` belongs to OAuth 1.0a alone."""
-
-    grant: Grant
-    secret: str | None = field(repr=False, default=None)
-    expires_at: float = float("inf")
-
-    def alive(self) -> bool:
-        """Whether it opens anything now."""
-        return not self.grant.revoked and time.time() < self.expires_at
-
-
 class Counts(Counter[str]):
-    """How often each endpoint was reached; safe to read and to add to from any thread."""
+    """How often each endpoint was reached. Any thread may read it and add to it."""
 
     def __init__(self, *counts: Any) -> None:
         super().__init__(*counts)
         self._lock = threading.Lock()
 
     def hit(self, name: str) -> None:
-        """One more."""
+        """Add one to the count of ``name``."""
         with self._lock:
             self[name] += 1
 
 
-STARTING_USERS = (
-    User(
-        743372812,
-        "joe",
-        "joe",
-        "Joe Sample",
-        (
-            ("Morning on the Spree", "public"),
-            ("Night Bus (demo)", "private"),
-            ("Kreuzberg Rain", "public"),
-            ("For Ann, unfinished", "private"),
-            ("Loops 1 to 9", "public"),
-        ),
-    ),
-    User(
-        743372813,
-        "ann",
-        "ann",
-        "Ann Example",
-        (("Field Recording 12", "public"), ("Sketch", "private")),
-    ),
-)
-
-
 class State:
-    """Everything the sandbox knows.
+    """Everything that the sandbox knows.
 
-    Take ``lock`` to look and then change; ``remember`` takes it itself. Whoever makes a code, a token
-    or a secret calls ``on_secret`` with it.
+    The methods take ``lock`` themselves; take it as well to read a record and then change it.
+    ``clock`` returns the time in seconds since the epoch.
+
+    Each code and token that is handed out raises the audit event ISSUED (``sys.addaudithook``)
+    with the code or token and its record, which may hold further secrets. So a test can look for
+    leaks of whatever any sandbox of its process hands out.
     """
 
-    def __init__(self, on_secret: Callable[[str], object] | None = None) -> None:
-        self.on_secret: Callable[[str], object] = on_secret or (lambda secret: None)
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock: Callable[[], float] = clock
         self.lock: threading.RLock = threading.RLock()
         self.counts: Counts = Counts()
         self.users: dict[str, User] = {user.username: user for user in STARTING_USERS}
@@ -142,15 +64,20 @@ class State:
         self.refresh: dict[str, Grant] = {}
         self._nonces: dict[tuple[str, ...], float] = {}
 
+    def issue(self, store: dict[str, T], secret: str, record: T) -> T:
+        """Keep the record of a code or token that is handed out, and raise ISSUED for it."""
+        sys.audit(ISSUED, secret, record)
+        return self.remember(store, secret, record)
+
     def remember(self, store: dict[str, T], key: str, value: T) -> T:
-        """Put ``value`` into one of the stores and let its oldest entries go."""
+        """Keep ``value`` in one of the stores, whose oldest entries make room for it."""
         with self.lock:
             store[key] = value
             _trim(store)
         return value
 
     def sign_up(self, username: str, password: str) -> User | None:
-        """A new user, or None where the name is taken."""
+        """Create and return a user. Returns None if the name is taken."""
         with self.lock:
             if username in self.users:
                 return None
@@ -158,17 +85,19 @@ class State:
             return self.remember(self.users, username, User(number, username, password, username))
 
     def request_token(self, token: str) -> RequestToken | None:
-        """Temporary credentials that are known and not too old."""
+        """Return the record of a request token, or None if it is unknown or has expired."""
         with self.lock:
             found = self.request_tokens.get(token)
-            if found is not None and time.time() - found.born > REQUEST_TOKEN_LIFETIME:
+            if found is None:
+                return None
+            if self.clock() - found.created_at > REQUEST_TOKEN_LIFETIME:
                 del self.request_tokens[token]
                 return None
             return found
 
     def first_use(self, *nonce: str) -> bool:
-        """Whether this nonce comes for the first time within the window (RFC 5849 section 3.3)."""
-        now = time.time()
+        """Return whether a nonce is new within the window (RFC 5849 section 3.3)."""
+        now = self.clock()
         with self.lock:
             while self._nonces and next(iter(self._nonces.values())) < now - 2 * NONCE_WINDOW:
                 del self._nonces[next(iter(self._nonces))]
@@ -179,19 +108,19 @@ class State:
             return True
 
     def revoke(self, username: str | None = None) -> None:
-        """Take back what ``username`` (None: everybody) allowed, answered or still under way."""
+        """Revoke what ``username`` (None: everybody) has allowed, flows under way included."""
         with self.lock:
             for grant in self._grants():
                 if username in (None, grant.username):
                     grant.revoked = True
-            for token, held in list(self.request_tokens.items()):
-                if held.username is not None and username in (None, held.username):
+            for token, found in list(self.request_tokens.items()):
+                if found.username is not None and username in (None, found.username):
                     del self.request_tokens[token]
 
     def expire(self, username: str | None = None) -> None:
-        """Access tokens of ``username`` (None:
+        """End the OAuth 2.1 access tokens of ``username`` (None: everybody).
 
-        everybody) of OAuth 2.1 end now; their refresh tokens work.
+        Their refresh tokens still work.
         """
         with self.lock:
             for token, access in list(self.access.items()):
@@ -199,8 +128,10 @@ class State:
                     del self.access[token]
 
     def _grants(self) -> Iterator[Grant]:
-        yield from (code.grant for code in self.codes.values())
-        yield from (access.grant for access in self.access.values())
+        for code in self.codes.values():
+            yield code.grant
+        for access in self.access.values():
+            yield access.grant
         yield from self.refresh.values()
 
 

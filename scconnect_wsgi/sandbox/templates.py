@@ -1,7 +1,4 @@
-"""The templates, and the one function that fills them:
-
-every value is escaped, every page guarded.
-"""
+"""Answer with a page made from a template, in which every value is escaped, or with a redirect."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ HERE = Path(__file__).parent
 NAMES = ("layout", "home", "login", "signup", "consent", "message")
 TEMPLATES = {name: Template((HERE / f"{name}.html").read_text(encoding="utf-8")) for name in NAMES}
 STYLE = (HERE / "sandbox.css").read_bytes()
-# Browsers apply form-action to the whole chain of redirects behind a form, and the last form here
-# leads to the application's own callback and wherever that goes on to.
+# Browsers apply form-action to all redirects that follow a form, and the last form here leads to
+# the application's own callback and from there to anywhere.
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'; "
     "form-action 'self' http: https:"
@@ -37,7 +34,7 @@ class Markup(str):
 def page(
     request: webob.Request, name: str, title: str, status: int = 200, **values: str
 ) -> webob.Response:
-    """A template in the layout; every value is escaped unless it is Markup."""
+    """Fill a template and put it into the layout. Escapes every value that is not Markup."""
     escaped = {
         key: value if isinstance(value, Markup) else html.escape(value)
         for key, value in values.items()
@@ -52,10 +49,25 @@ def page(
 
 
 def message(request: webob.Request, status: int, title: str, text: str) -> webob.Response:
-    """A page that says one thing."""
+    """Answer with a page of one heading and one sentence."""
     return page(request, "message", title, status, heading=title, text=text)
 
 
+def redirect(location: str) -> webob.Response:
+    """Send the browser to another address, with a GET."""
+    response = webob.Response(status=303, cache_control="no-store")
+    response.headers["Referrer-Policy"] = "no-referrer"
+    # As a header, because WebOb would make a relative ``location`` absolute.
+    response.headers["Location"] = location
+    return response
+
+
 def mount_of(request: webob.Request) -> str:
-    """Where this application is mounted, as it stands in a URL."""
+    """Return the path that this application is mounted at, encoded as in a URL."""
     return urlsplit(request.application_url).path
+
+
+def field_of(request: webob.Request, name: str) -> str:
+    """Return a field of the form or the query, or nothing; an uploaded file does not count."""
+    value = request.params.get(name, "")
+    return value if isinstance(value, str) else ""

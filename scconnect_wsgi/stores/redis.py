@@ -2,17 +2,17 @@
 
     RedisStore("redis://localhost:6379/0")
 
-Redis must be told to keep what it is given: ``appendonly yes`` and ``maxmemory-policy noeviction``.
-With ``appendfsync everysec``, its default, a crash of the machine can take the last second's tokens
-with it, and with ``always`` none.
+Configure Redis to keep its data: ``appendonly yes`` and ``maxmemory-policy noeviction``. With
+``appendfsync everysec``, the default, a crash of the machine can lose the last second's tokens;
+with ``always`` it loses none.
 
-Each call is one script, which Redis runs alone. Keys never expire, but for that of a lease, by
-Redis's own clock:
+Each write is one script, which Redis runs atomically. Only the key of a lease expires, by Redis's
+own clock:
 
-    {scconnect}:connection:ID   a hash: version, user, urn, and the connection as JSON
-    {scconnect}:user:USER       the set of the ids of a user
-    {scconnect}:account:URN     the set of the ids with an account
-    {scconnect}:lease:ID        who is in the exclusive section
+    {scconnect}:connection:ID   a hash: version, user, urn, and data (the connection as JSON)
+    {scconnect}:user:USER       the set of a user's connection ids
+    {scconnect}:account:URN     the set of an account's connection ids
+    {scconnect}:lease:ID        the owner of the exclusive section
 """
 
 from __future__ import annotations
@@ -29,23 +29,19 @@ from redis.exceptions import MasterDownError
 from redis.retry import Retry
 
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.errors import (
-    ConfigurationError,
-    ConnectionChanged,
-    NotConnected,
-    StoreUnavailable,
-)
-from scconnect_wsgi.stores import Connection
-from scconnect_wsgi.stores.codec import TokenCodec, readable
+from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, StoreUnavailable
+from scconnect_wsgi.stores.codec import TokenCodec, read_all
+from scconnect_wsgi.stores.connection import Connection
+from scconnect_wsgi.stores.store import no_such_connection
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
 
-PATIENCE = 10  # seconds to wait for a connection, or for an answer
-PREFIX = (
-    "{scconnect}:"  # the braces keep all keys on one node of a cluster, where scripts need them
-)
-# In each script KEYS[1] is the connection, and ARGV[1] the prefix.
+TIMEOUT = 10  # seconds to wait for a connection, or for an answer
+PREFIX = "{scconnect}:"  # the braces keep all keys on one node of a cluster, as scripts require
+# Words of a server that is a replica, or a primary that was cut off from its replicas.
+DEMOTED = ("READONLY", "MASTERDOWN", "NOREPLICAS")
+# In each script KEYS[1] is the connection, KEYS[2] its lease, and ARGV[1] the prefix.
 _FORGET_INDEX = """
 local function forget_index()
   local old = redis.call('HMGET', KEYS[1], 'user', 'urn')
@@ -80,13 +76,13 @@ return 1
 
 
 class RedisStore:
-    """A Store in Redis. ``server`` is a URL (``redis://``, ``rediss://``, ``unix://``) or a
-    ``redis.Redis``.
+    """A Store in Redis or Valkey.
 
-    With ``encryption``, an Encryption, tokens are encrypted, each bound to its connection and user.
-    ``prefix`` begins every key. A ``redis.Redis`` of your own should not send a command again by
-    itself (``retry=Retry(NoBackoff(), 0)``): a lease whose answer was lost would look taken until
-    it ends. Raises ConfigurationError for a URL that cannot work.
+    ``server`` is a URL (``redis://``, ``rediss://``, ``unix://``) or a ``redis.Redis``. With
+    ``encryption``, an Encryption, tokens are encrypted, each bound to its connection and user.
+    ``prefix`` begins every key. A ``redis.Redis`` of your own should not repeat a command by itself
+    (``retry=Retry(NoBackoff(), 0)``): a lease whose answer was lost would look taken until it ends.
+    Raises ConfigurationError for a URL that cannot work.
     """
 
     def __init__(
@@ -99,136 +95,139 @@ class RedisStore:
         self._redis: Any = _client(server) if isinstance(server, str) else server
         self._prefix = prefix
         self._codec = TokenCodec(encryption)
-        scripts = {"save": SAVE, "delete": DELETE, "lease": LEASE, "release": RELEASE}
-        self._scripts = {
-            name: self._redis.register_script(script) for name, script in scripts.items()
-        }
+        self._save = self._redis.register_script(SAVE)
+        self._delete = self._redis.register_script(DELETE)
+        self._lease = self._redis.register_script(LEASE)
+        self._release = self._redis.register_script(RELEASE)
 
     def save(self, connection: Connection) -> Connection:
         """Write a connection over the version it was loaded with. Raises ConnectionChanged."""
         stored = replace(connection, version=connection.version + 1)
-        data = json.dumps({**asdict(stored), "token": self._codec.write(stored)})
-        if not self._run(
-            "save", stored.id, stored.id, connection.version, stored.user, stored.account.urn, data
-        ):
+        data = json.dumps({**asdict(stored), "token": self._codec.encode(stored)})
+        arguments: list[str | int] = [
+            stored.id,
+            connection.version,
+            stored.user,
+            stored.account.urn,
+            data,
+        ]
+        if not self._run(self._save, stored.id, arguments):
             raise ConnectionChanged(
                 "The connection was changed, made or deleted since it was loaded. Load it again."
             )
         return stored
 
     def load(self, id: str) -> Connection:
-        """The connection of that id. Raises NotConnected."""
-        with self._reached():
+        """Return the connection with this id. Raises NotConnected."""
+        with self._translated_errors():
             data = self._redis.hget(self._key("connection", id), "data")
         if data is None:
-            raise NotConnected(
-                "There is no such connection. Likely causes: it was disconnected, or never made."
-            )
-        return self._connection(data)
+            raise no_such_connection()
+        return self._from_json(data)
 
     def delete(self, id: str) -> None:
-        """Forget a connection and its lease, if it is there."""
-        self._run("delete", id, id)
+        """Delete a connection and its lease; a missing one is ignored."""
+        self._run(self._delete, id, [id])
 
     def of_user(self, user: str) -> list[Connection]:
-        """Every connection of a user of the site."""
+        """Return all connections of a user of the site."""
         return [found for found in self._members("user", user) if found.user == user]
 
     def of_account(self, urn: str) -> list[Connection]:
-        """Every connection with an account of the provider."""
+        """Return all connections with an account of the provider."""
         return [found for found in self._members("account", urn) if found.account.urn == urn]
 
     def lease(self, id: str, owner: str, seconds: float) -> bool:
-        """Give ``owner`` the exclusive section of a connection, unless somebody holds it."""
-        return self._run("lease", id, owner, max(1, int(seconds * 1000)))
+        """Give ``owner`` the exclusive section of a connection, and return whether it was free."""
+        milliseconds = max(1, int(seconds * 1000))
+        return self._run(self._lease, id, [owner, milliseconds])
 
     def release(self, id: str, owner: str) -> None:
-        """End the exclusive section, if it is still this owner's."""
-        self._run("release", id, owner)
+        """End the exclusive section if this owner still holds it."""
+        self._run(self._release, id, [owner])
 
     def close(self) -> None:
-        """Close the connections of this process to Redis. The next call opens others."""
+        """Close this process's connections to Redis. The next call opens new ones."""
         self._redis.close()
 
-    def _run(self, script: str, id: str, *arguments: str | int) -> bool:
+    def _run(self, script: Any, id: str, arguments: list[str | int]) -> bool:
         keys = [self._key("connection", id), self._key("lease", id)]
-        with self._reached():
-            return bool(self._scripts[script](keys=keys, args=[self._prefix, *arguments]))
+        with self._translated_errors():
+            return bool(script(keys=keys, args=[self._prefix, *arguments]))
 
     def _members(self, kind: str, name: str) -> list[Connection]:
-        """The connections of a set, by their ids;
+        """Return the connections in a set, in the order of their ids.
 
-        one that went away or moved meanwhile may be missing.
+        One that is deleted or moved at the same time may be missing.
         """
-        with self._reached():
+        with self._translated_errors():
             ids = sorted(_text(id) for id in self._redis.smembers(self._key(kind, name)))
             pipeline = self._redis.pipeline(transaction=False)
             for id in ids:
                 pipeline.hget(self._key("connection", id), "data")
             found = pipeline.execute()
-        return readable(self._connection, filter(None, found))
+        return read_all(self._from_json, [data for data in found if data])
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Redis's errors become ours: theirs may show what was sent."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise StoreUnavailable for Redis's errors, which may show what was sent."""
         try:
             yield
         except redis.RedisError as error:
-            if _demoted(error):
-                self._leave()
+            if _is_demoted(error):
+                self._disconnect()
             raise StoreUnavailable(
-                f"The Redis of the connections cannot be used now ({type(error).__name__}). Likely causes: it is not "
-                "running, it is being restarted or is full, or the address or the password in its URL is wrong. The "
-                "next call tries again."
+                f"The Redis of the connections cannot be used now ({type(error).__name__}). Likely "
+                "causes: it is not running, it is restarting or is full, or the address or the "
+                "password in its URL is wrong. The next call tries again."
             ) from None
 
-    def _leave(self) -> None:
-        """Drop the connections to a server that is no primary:
+    def _disconnect(self) -> None:
+        """Drop the connections to a server that is no longer primary.
 
-        the next call connects to whichever is one now.
+        The next call connects to the server that is primary now.
         """
         pool = self._redis.connection_pool
         if isinstance(pool, redis.BlockingConnectionPool):
-            pool.disconnect()  # all of them: in redis-py 5 it cannot be told to spare those in use
+            pool.disconnect()  # all of them: in redis-py 5 it cannot spare those in use
         else:
             pool.disconnect(inuse_connections=False)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"
 
-    def _connection(self, data: str | bytes) -> Connection:
+    def _from_json(self, data: str | bytes) -> Connection:
         fields = json.loads(_text(data))
-        fields["token"] = self._codec.read(
-            fields["token"], fields["id"], fields["user"], fields["api_url"]
-        )
-        return Connection(**{**fields, "account": Account(**fields["account"])})
+        token = self._codec.decode(fields["token"], fields["id"], fields["user"], fields["api_url"])
+        account = Account(**fields["account"])
+        return Connection(**{**fields, "token": token, "account": account})
 
 
-def _demoted(error: redis.RedisError) -> bool:
-    """Whether a server says that it is a replica, or a primary that was cut off: it was left for
-    another one.
+def _is_demoted(error: redis.RedisError) -> bool:
+    """Return whether a server says that it no longer accepts writes, and another one may.
 
-    Redis 6 wraps the word in an error of the script, and redis-py has no class for the last one.
+    Redis 6 wraps the word in an error of the script, and redis-py has no class for NOREPLICAS.
     """
-    known = isinstance(error, redis.ReadOnlyError | MasterDownError)
-    return known or any(word in str(error) for word in ("READONLY", "MASTERDOWN", "NOREPLICAS"))
+    if isinstance(error, redis.ReadOnlyError | MasterDownError):
+        return True
+    return any(word in str(error) for word in DEMOTED)
 
 
 def _text(value: str | bytes) -> str:
-    """What Redis answered; a client may be made with ``decode_responses`` or without."""
+    """Return an answer as text: a client may be made with ``decode_responses`` or without."""
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def _client(url: str) -> redis.Redis:
-    """Nothing is sent again by itself: nobody could tell whether it was done the first time."""
+    """Make a client that never repeats a command: the first one may have been carried out."""
     try:
         return redis.Redis.from_url(
             url,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError:  # it may show the URL, which may hold a password
+    except ValueError:  # it quotes the URL, which may hold a password
         raise ConfigurationError(
-            "The URL of Redis cannot be read: redis://localhost:6379/0 is one."
+            "url", "must be a Redis URL, such as redis://localhost:6379/0."
         ) from None

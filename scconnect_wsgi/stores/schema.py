@@ -1,7 +1,4 @@
-"""The tables of SQLStore:
-
-made and upgraded by whichever process comes first, while the others wait.
-"""
+"""The tables of SQLStore. The first process makes or upgrades them, while the others wait."""
 
 from __future__ import annotations
 
@@ -28,17 +25,19 @@ from scconnect_wsgi.errors import StoreUnavailable
 
 # MySQL's own TEXT ends at 64 KB; a token is a JWT of unstated length.
 LONG_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
-KEY_LENGTH = 255  # characters; what every database can make an index of
+KEY_LENGTH = 255  # characters; every database can index that much
 KEY = String(KEY_LENGTH)
-# MySQL and MariaDB compare text without case by default, and "joe" is not "Joe".
-_EXACT = {"charset": "utf8mb4", "collate": "utf8mb4_bin"}
+# MySQL and MariaDB ignore case by default, and "joe" is not "Joe".
 EXACT: Any = {
-    f"{name}_{option}": value for name in ("mysql", "mariadb") for option, value in _EXACT.items()
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_bin",
 }
 
 
 class Hidden(str):
-    """A text that its repr does not show: SQLAlchemy logs the repr of rows at DEBUG."""
+    """A string whose repr does not show it: SQLAlchemy logs the repr of rows at DEBUG."""
 
     __slots__ = ()
 
@@ -47,13 +46,13 @@ class Hidden(str):
 
 
 class Secret(TypeDecorator[str]):
-    """A text that is hidden in rows."""
+    """A column whose values are hidden in the log."""
 
     impl: Any = LONG_TEXT
     cache_ok: bool | None = True
 
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        """The text, hidden."""
+        """Return the value as a string that its repr does not show."""
         return None if value is None else Hidden(value)
 
 
@@ -76,60 +75,61 @@ connections: Table = Table(
     Column("lease_until", BigInteger),  # milliseconds of the database's clock
     **EXACT,
 )
-schema: Table = Table(
+schema_version: Table = Table(
     "scconnect_schema", metadata, Column("version", BigInteger, nullable=False), **EXACT
 )
 
 Step = Callable[[Connection], object]
-# What leads from each version to the next. A step never changes once it is released: a change of
-# the tables is another step, and the first one keeps a copy of the tables of its day. Each may be
-# run again, since where DDL is not transactional (MySQL) a process that is killed leaves half of
-# one behind.
+# Each step leads from one version of the tables to the next. A step never changes once it is
+# released: a change of the tables is a new step, and this first one then gets a copy of the tables
+# as they are today. A step must be repeatable, since a process that is killed can leave half of one
+# behind where DDL is not transactional (MySQL).
 STEPS: Sequence[Step] = (metadata.create_all,)
 
-LOCK_WAIT = 8  # seconds, fewer than the driver waits for an answer
-LOCKS = {  # what to say before and after, so that one process upgrades at a time
+LOCK_TIMEOUT = 8  # seconds; less than the driver waits for an answer
+_POSTGRESQL_LOCK = 7361108  # an arbitrary number, the same in all processes
+# Statements that begin and end an upgrade, so that one process upgrades at a time.
+_MYSQL_LOCK = (
+    [f"SELECT GET_LOCK('scconnect_schema', {LOCK_TIMEOUT})"],
+    ["SELECT RELEASE_LOCK('scconnect_schema')"],
+)
+LOCKS = {
     "sqlite": (["BEGIN IMMEDIATE"], ["COMMIT"]),
-    "postgresql": (
-        ["BEGIN", "SELECT pg_advisory_xact_lock(7361108)"],
-        ["COMMIT"],
-    ),  # a number of our own
-    "mysql": (
-        [f"SELECT GET_LOCK('scconnect_schema', {LOCK_WAIT})"],
-        ["SELECT RELEASE_LOCK('scconnect_schema')"],
-    ),
+    "postgresql": (["BEGIN", f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})"], ["COMMIT"]),
+    "mysql": _MYSQL_LOCK,
+    "mariadb": _MYSQL_LOCK,
 }
-LOCKS["mariadb"] = LOCKS["mysql"]
 
 
 def prepare(engine: Engine, steps: Sequence[Step] = STEPS) -> None:
-    """Make the tables, or bring them up to date. Asks one question where there is nothing to do.
+    """Make the tables, or upgrade them; a single query if there is nothing to do.
 
-    Raises StoreUnavailable where they belong to a newer version of this package.
+    Raises StoreUnavailable if they belong to a newer version of this package, or if another process
+    takes too long to upgrade them.
     """
     with engine.connect() as connection:
-        if _version(connection) == len(steps):
+        if _read_version(connection) == len(steps):
             return
-        with _alone(connection):
-            version = _version(connection)
+        with _locked(connection):
+            version = _read_version(connection)
             if version > len(steps):
                 raise StoreUnavailable(
-                    "The tables of scconnect-wsgi were made by a newer version of it: upgrade it here."
+                    "The tables of scconnect-wsgi belong to a newer version of it: upgrade it here."
                 )
             for number, step in enumerate(steps[version:], version + 1):
                 step(connection)
-                _write(connection, number)
+                _write_version(connection, number)
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
+def _locked(connection: Connection) -> Iterator[None]:
     before, after = LOCKS[connection.dialect.name]
     try:
         for statement in before:
             answer = connection.exec_driver_sql(statement)
-            if answer.returns_rows and answer.scalar() == 0:  # of GET_LOCK, which waits no longer
+            if answer.returns_rows and answer.scalar() == 0:  # GET_LOCK gave up waiting
                 raise StoreUnavailable(
-                    "Another process upgrades the tables of scconnect-wsgi. Try again later."
+                    "Another process is upgrading the tables of scconnect-wsgi. Try again later."
                 )
         yield
         for statement in after:
@@ -139,12 +139,12 @@ def _alone(connection: Connection) -> Iterator[None]:
         raise
 
 
-def _version(connection: Connection) -> int:
-    if not inspect(connection).has_table(schema.name):
+def _read_version(connection: Connection) -> int:
+    if not inspect(connection).has_table(schema_version.name):
         return 0
-    return int(connection.scalar(schema.select()) or 0)
+    return int(connection.scalar(schema_version.select()) or 0)
 
 
-def _write(connection: Connection, version: int) -> None:
-    if not connection.execute(schema.update().values(version=version)).rowcount:
-        connection.execute(schema.insert().values(version=version))
+def _write_version(connection: Connection, version: int) -> None:
+    if not connection.execute(schema_version.update().values(version=version)).rowcount:
+        connection.execute(schema_version.insert().values(version=version))

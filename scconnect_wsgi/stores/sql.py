@@ -11,301 +11,171 @@ a lock.
 from __future__ import annotations
 
 import json
-import os
-import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Engine,
-    QueuePool,
-    create_engine,
-    event,
-    exc,
-    literal_column,
-    make_url,
-    or_,
-)
-from sqlalchemy.engine import URL, ExceptionContext
+import sqlalchemy
+from sqlalchemy import ColumnElement, exc, literal_column, or_
+from sqlalchemy.engine import URL
 
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.errors import (
-    ConfigurationError,
-    ConnectionChanged,
-    NotConnected,
-    StorageFailed,
-    StoreUnavailable,
-)
-from scconnect_wsgi.stores import Connection
-from scconnect_wsgi.stores.codec import TokenCodec, readable
-from scconnect_wsgi.stores.schema import KEY_LENGTH, connections, prepare
+from scconnect_wsgi.errors import ConnectionChanged, StorageFailed
+from scconnect_wsgi.stores.codec import TokenCodec, read_all
+from scconnect_wsgi.stores.connection import Connection
+from scconnect_wsgi.stores.engine import ProcessEngines, parse_url
+from scconnect_wsgi.stores.schema import KEY_LENGTH
+from scconnect_wsgi.stores.schema import connections as table
+from scconnect_wsgi.stores.sql_errors import translated_errors
+from scconnect_wsgi.stores.store import no_such_connection
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
 
-PATIENCE = 10  # seconds to wait for a connection, or for SQLite's one writer
-# Milliseconds since the epoch by the database's clock: those of a site's hosts may differ.
-CLOCKS = {
+_MYSQL_NOW = "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)"
+# Milliseconds since the epoch by the database's clock: the clocks of a site's hosts may differ.
+NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
-    "mysql": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)",
+    "mysql": _MYSQL_NOW,
+    "mariadb": _MYSQL_NOW,
 }
-CLOCKS["mariadb"] = CLOCKS["mysql"]
-WAITS: dict[str, dict[str, Any]] = {  # how long each driver may take over it
-    "pysqlite": {"timeout": PATIENCE},
-    "psycopg": {"connect_timeout": PATIENCE},
-    "pymysql": {"connect_timeout": PATIENCE, "read_timeout": PATIENCE, "write_timeout": PATIENCE},
-}
-# A pooler that gives out a connection for a transaction (PgBouncer) gives the next one to another
-# client, where a prepared statement of this name may be another statement: a load would run
-# somebody's DELETE.
-NEVER_PREPARE: dict[str, dict[str, Any]] = {"psycopg": {"prepare_threshold": None}}
-# What a primary that was demoted answers to a write: PostgreSQL's SQLSTATE, and MySQL's numbers.
-READ_ONLY = ("25006", 1290, 1792, 1836)
-table = connections
 
 
 class SQLStore:
-    """A Store in SQLite, PostgreSQL, MariaDB or MySQL. ``url`` is SQLAlchemy's, as text or as an
-    object.
+    """A Store in SQLite, PostgreSQL, MariaDB or MySQL.
 
-    With ``encryption``, an Encryption, tokens are encrypted, each bound to its connection and user.
-    Nothing is asked before the first call, which also makes or upgrades the tables
-    (``scconnect_...``). One store serves any number of threads, and processes that are forked from
-    this one; only ``sqlite://``, which keeps all in memory, belongs to its process. Raises
-    ConfigurationError for a URL that cannot work.
+    ``url`` is SQLAlchemy's, as text or as an object. With ``encryption``, an Encryption, tokens are
+    encrypted, each bound to its connection and user. The database is not used before the first
+    call, which also makes or upgrades the tables (``scconnect_...``). One store serves any number
+    of threads, and processes forked from this one; only ``sqlite://``, which keeps everything in
+    memory, belongs to its process. Raises ConfigurationError for a URL that cannot work.
     """
 
     def __init__(self, url: str | URL, *, encryption: Encryption | None = None) -> None:
-        self._url = _checked(url)
+        parsed = parse_url(url)
+        self._engines = ProcessEngines(parsed)
         self._codec = TokenCodec(encryption)
-        self._now: ColumnElement[int] = literal_column(CLOCKS[self._url.get_backend_name()])
-        self._engines: dict[
-            int, Engine
-        ] = {}  # by process; those of parents stay here, lest their sockets be closed
-        _engine(self._url).dispose()  # a driver that is missing is noticed now
-        weakref.finalize(
-            self, _close, self._engines
-        )  # a store that is dropped leaves no connection open
+        self._now: ColumnElement[int] = literal_column(NOW[parsed.get_backend_name()])
 
     def save(self, connection: Connection) -> Connection:
         """Write a connection over the version it was loaded with. Raises ConnectionChanged."""
         stored = replace(connection, version=connection.version + 1)
-        values = self._values(stored)
+        values = self._to_row(stored)
         if connection.version == 0:
             self._insert(values)
-        elif not self._changed(
-            table.update().where(_is(connection.id), table.c.version == connection.version), values
-        ):
-            raise ConnectionChanged(
-                "The connection was changed or deleted since it was loaded. Load it again."
-            )
+        else:
+            self._update(connection, values)
         return stored
+
+    def load(self, id: str) -> Connection:
+        """Return the connection with this id. Raises NotConnected."""
+        rows = self._select(_has_id(id))
+        if not rows:
+            raise no_such_connection()
+        return self._from_row(rows[0])
+
+    def delete(self, id: str) -> None:
+        """Delete a connection; a missing one is ignored."""
+        self._change(table.delete().where(_has_id(id)))
+
+    def of_user(self, user: str) -> list[Connection]:
+        """Return all connections of a user of the site."""
+        return read_all(self._from_row, self._select(table.c.user_id == user))
+
+    def of_account(self, urn: str) -> list[Connection]:
+        """Return all connections with an account of the provider."""
+        return read_all(self._from_row, self._select(table.c.account_urn == urn))
+
+    def lease(self, id: str, owner: str, seconds: float) -> bool:
+        """Give ``owner`` the exclusive section of a connection, and return whether it was free."""
+        is_free = or_(table.c.lease_owner.is_(None), table.c.lease_until <= self._now)
+        until = self._now + literal_column(str(int(seconds * 1000)))
+        statement = table.update().where(_has_id(id), is_free)
+        return self._change(statement.values(lease_owner=owner, lease_until=until))
+
+    def release(self, id: str, owner: str) -> None:
+        """End the exclusive section if this owner still holds it."""
+        statement = table.update().where(_has_id(id), table.c.lease_owner == owner)
+        self._change(statement.values(lease_owner=None))
+
+    def close(self) -> None:
+        """Close this process's connections to the database; the next call opens new ones.
+
+        ``sqlite://`` loses all that it kept.
+        """
+        self._engines.close()
 
     def _insert(self, values: dict[str, Any]) -> None:
         try:
-            with self._reached() as engine, engine.connect() as db:
+            with self._connected() as db:
                 db.execute(table.insert().values(values))
         except exc.IntegrityError:
             raise ConnectionChanged(
-                "There is a connection of this id already. Load it first."
+                "There is already a connection with this id. Load it first."
             ) from None
 
-    def load(self, id: str) -> Connection:
-        """The connection of that id. Raises NotConnected."""
-        rows = self._found(_is(id))
-        if not rows:
-            raise NotConnected(
-                "There is no such connection. Likely causes: it was disconnected, or never made."
+    def _update(self, loaded: Connection, values: dict[str, Any]) -> None:
+        statement = table.update().where(_has_id(loaded.id), table.c.version == loaded.version)
+        if not self._change(statement.values(values)):
+            raise ConnectionChanged(
+                "The connection was changed or deleted since it was loaded. Load it again."
             )
-        return self._connection(rows[0])
 
-    def delete(self, id: str) -> None:
-        """Forget a connection, if it is there."""
-        self._changed(table.delete().where(_is(id)))
+    def _select(self, condition: ColumnElement[bool]) -> Sequence[Any]:
+        statement = table.select().where(condition).order_by(table.c.id)
+        with self._connected() as db:
+            return db.execute(statement).mappings().all()
 
-    def of_user(self, user: str) -> list[Connection]:
-        """Every connection of a user of the site."""
-        return readable(self._connection, self._found(table.c.user_id == user))
-
-    def of_account(self, urn: str) -> list[Connection]:
-        """Every connection with an account of the provider."""
-        return readable(self._connection, self._found(table.c.account_urn == urn))
-
-    def lease(self, id: str, owner: str, seconds: float) -> bool:
-        """Give ``owner`` the exclusive section of a connection, unless somebody holds it."""
-        free = or_(table.c.lease_owner.is_(None), table.c.lease_until <= self._now)
-        until = self._now + literal_column(str(int(seconds * 1000)))
-        return self._changed(
-            table.update().where(_is(id), free), {"lease_owner": owner, "lease_until": until}
-        )
-
-    def release(self, id: str, owner: str) -> None:
-        """End the exclusive section, if it is still this owner's."""
-        self._changed(
-            table.update().where(_is(id), table.c.lease_owner == owner), {"lease_owner": None}
-        )
-
-    def close(self) -> None:
-        """Close this process's connections to the database;
-
-        the next call opens others. ``sqlite://`` forgets all.
-        """
-        _close(self._engines)
-
-    def _found(self, condition: ColumnElement[bool]) -> Sequence[Any]:
-        with self._reached() as engine, engine.connect() as db:
-            return db.execute(table.select().where(condition).order_by(table.c.id)).mappings().all()
-
-    def _changed(self, statement: Any, values: dict[str, Any] | None = None) -> bool:
-        """Whether a statement, with new values for an update, found the row it is about."""
-        with self._reached() as engine, engine.connect() as db:
-            return bool(db.execute(statement.values(values) if values else statement).rowcount)
-
-    def _values(self, connection: Connection) -> dict[str, Any]:
-        fields = {name: getattr(connection, name) for name in connection.__dataclass_fields__}
-        account, user = fields["account"], fields.pop("user")
-        if any(
-            len(key) > KEY_LENGTH for key in (user, account.urn, connection.api_url)
-        ):  # MySQL may cut them off
-            raise StorageFailed(
-                f"The name of a user, an account's key and an API's address have {KEY_LENGTH} characters at most."
-            )
-        written = {"token": self._codec.write(connection), "account": json.dumps(asdict(account))}
-        return {**fields, **written, "user_id": user, "account_urn": account.urn}
-
-    def _connection(self, row: Any) -> Connection:
-        fields = {name: row[name] for name in Connection.__dataclass_fields__ if name != "user"}
-        fields |= {"user": row["user_id"], "account": Account(**json.loads(row["account"]))}
-        fields["token"] = self._codec.read(row["token"], row["id"], row["user_id"], row["api_url"])
-        return Connection(**fields)
+    def _change(self, statement: Any) -> bool:
+        """Return whether an update or a delete found its row."""
+        with self._connected() as db:
+            return bool(db.execute(statement).rowcount)
 
     @contextmanager
-    def _reached(self) -> Iterator[Engine]:
-        """The engine of this process.
+    def _connected(self) -> Iterator[sqlalchemy.Connection]:
+        with translated_errors(), self._engines.current().connect() as db:
+            yield db
 
-        SQLAlchemy's errors become ours: theirs may show a statement's values.
-        """
-        try:
-            yield self._engine()
-        except exc.IntegrityError:
-            raise
-        except exc.DataError:
+    def _to_row(self, connection: Connection) -> dict[str, Any]:
+        account = connection.account
+        keys = (connection.user, account.urn, connection.api_url)
+        if any(len(key) > KEY_LENGTH for key in keys):  # MySQL may cut them off
             raise StorageFailed(
-                "The database cannot keep these values: one is too long, or holds a NUL."
-            ) from None
-        except (exc.DBAPIError, exc.TimeoutError) as error:
-            reason = type(getattr(error, "orig", None) or error).__name__
-            raise StoreUnavailable(
-                f"The database of the connections cannot be used now ({reason}). Likely causes: it is not running, it "
-                "is being restarted or is overloaded, the address or the password in its URL is wrong, or its user "
-                "may not create tables. The next call tries again."
-            ) from None
+                "A user's name, an account's urn and an API's address may have at most "
+                f"{KEY_LENGTH} characters."
+            )
+        return {
+            "id": connection.id,
+            "user_id": connection.user,
+            "api_url": connection.api_url,
+            "token": self._codec.encode(connection),
+            "obtained_at": connection.obtained_at,
+            "account_urn": account.urn,
+            "account": json.dumps(asdict(account)),
+            "callback_url": connection.callback_url,
+            "refreshing_since": connection.refreshing_since,
+            "ended": connection.ended,
+            "version": connection.version,
+        }
 
-    def _engine(self) -> Engine:
-        engine = self._engines.get(os.getpid())
-        if engine is None:
-            made = _engine(self._url)
-            prepare(made)
-            engine = self._engines.setdefault(
-                os.getpid(), made
-            )  # no lock: a fork could copy it locked
-            if engine is not made:  # another thread was first
-                made.dispose()
-        return engine
+    def _from_row(self, row: Any) -> Connection:
+        token = self._codec.decode(row["token"], row["id"], row["user_id"], row["api_url"])
+        return Connection(
+            id=row["id"],
+            user=row["user_id"],
+            api_url=row["api_url"],
+            token=token,
+            obtained_at=row["obtained_at"],
+            account=Account(**json.loads(row["account"])),
+            callback_url=row["callback_url"],
+            refreshing_since=row["refreshing_since"],
+            ended=row["ended"],
+            version=row["version"],
+        )
 
 
-def _is(id: str) -> ColumnElement[bool]:
+def _has_id(id: str) -> ColumnElement[bool]:
     condition: ColumnElement[bool] = table.c.id == id
     return condition
-
-
-def _checked(url: str | URL) -> URL:
-    try:
-        checked = make_url(url)
-    except exc.ArgumentError:  # it shows the URL, which may hold a password
-        raise ConfigurationError(
-            "The URL of the database cannot be read: sqlite:///connections.sqlite3 is one."
-        ) from None
-    if checked.get_backend_name() not in CLOCKS:
-        raise ConfigurationError(
-            f"SQLStore knows {', '.join(CLOCKS)}; the URL of the database names another."
-        )
-    if "prepare_threshold" in checked.query:
-        raise ConfigurationError(
-            "Take prepare_threshold out of the URL of the database: SQLStore never prepares statements, since behind a "
-            "pooler in transaction mode one client could run those of another."
-        )
-    return checked
-
-
-def _engine(url: URL) -> Engine:
-    options: dict[str, Any] = {
-        "poolclass": QueuePool,
-        "pool_timeout": PATIENCE,
-        "pool_pre_ping": True,
-    }
-    waits = {
-        name: value
-        for name, value in WAITS.get(url.get_driver_name(), {}).items()
-        if name not in url.query
-    }
-    sqlite = url.get_backend_name() == "sqlite"
-    memory = sqlite and url.database in (None, "", ":memory:")
-    if memory:  # it ends with its connection: there is one, which the threads take in turn
-        options |= {"pool_size": 1, "max_overflow": 0}
-        waits |= {"check_same_thread": False}
-    given = {**waits, **NEVER_PREPARE.get(url.get_driver_name(), {})}
-    try:
-        engine = create_engine(
-            url, isolation_level="AUTOCOMMIT", hide_parameters=True, connect_args=given, **options
-        )
-    except (ImportError, exc.NoSuchModuleError):
-        raise ConfigurationError(f"The driver {url.drivername} is not installed.") from None
-    event.listen(engine, "handle_error", _leave_read_only)
-    if sqlite and not memory:
-        event.listen(engine, "do_connect", lambda *_: _make_private(str(url.database)))
-        event.listen(engine, "connect", _write_ahead)
-    return engine
-
-
-def _leave_read_only(context: ExceptionContext) -> None:
-    """Drop every connection to a server that takes no writes:
-
-    the next call connects to whichever is primary now.
-    """
-    error = context.original_exception
-    said = error.args[0] if error.args else None
-    state = said.get("C") if isinstance(said, dict) else said  # pg8000 has all its fields there
-    if any(
-        code in READ_ONLY
-        for code in (state, getattr(error, "sqlstate", None), getattr(error, "pgcode", None))
-    ):
-        context.is_disconnect = True
-
-
-def _make_private(path: str) -> None:
-    """A new file is its owner's alone:
-
-    it holds tokens. SQLite gives its helper files the same mode.
-    """
-    with suppress(OSError):  # it is there; or SQLite will say what is wrong
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
-def _write_ahead(db: Any, _record: Any) -> None:
-    """Readers and the one writer do not wait for each other.
-
-    The file remembers it, so one success is enough.
-    """
-    with suppress(db.OperationalError):  # another process is just doing it
-        db.execute("PRAGMA journal_mode=WAL")
-
-
-def _close(engines: dict[int, Engine]) -> None:
-    engine = engines.pop(os.getpid(), None)
-    if engine is not None:
-        engine.dispose()

@@ -1,20 +1,15 @@
-"""How a provider is reached; nothing else in the package talks to one.
+"""The settings for reaching a provider, and token requests.
 
-One pool of kept-alive connections per process, one TLS context made at the first use in a process
-(parsing a CA bundle costs more than everything else in a flow), one deadline over the whole call, a
-cap on the answer. No redirects, no cookies, no .netrc, and nothing from the environment: neither
-proxies nor a CA bundle.
+A token request follows no redirect, keeps no cookie, and takes nothing from the environment:
+neither .netrc nor a proxy nor a CA bundle. API calls go through ``Transport.adapter`` and the same
+connections.
 """
 
 from __future__ import annotations
 
 import os
-import ssl
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -24,23 +19,17 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from scconnect_wsgi.errors import (
-    ConfigurationError,
-    ProviderError,
-    ProviderUnavailable,
-    RateLimited,
-)
-from scconnect_wsgi.transport import deadline, strict
-from scconnect_wsgi.transport.deadline import Progress, one_call
-from scconnect_wsgi.transport.failures import Failure, explain
-from scconnect_wsgi.transport.tls import TLSAdapter, check_bundle, context_for
+from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable
+from scconnect_wsgi.transport.deadline import Deadline, deadline
+from scconnect_wsgi.transport.failures import Failure, error_for, error_for_status
+from scconnect_wsgi.transport.pool import Pool
+from scconnect_wsgi.transport.tls import check_bundle, context_for
 
-ATTEMPTS = 3  # times a call is built anew, as long as not one byte of it has left
-MAX_RETRY_AFTER = 86_400  # seconds; what asks for more than a day is not meant for a user who waits
-DEFAULT_HEADERS = {"User-Agent": "scconnect-wsgi", "Accept-Encoding": "identity"}
+ATTEMPTS = 3  # times a request is built anew, as long as not one byte of it has left
+Certificate = str | tuple[str, str] | None  # requests' ``cert``
 
 
-class Call(NamedTuple):
+class HTTPRequest(NamedTuple):
     """One request to a provider, complete and signed."""
 
     method: str
@@ -49,41 +38,46 @@ class Call(NamedTuple):
     body: str = ""
 
 
-class Answer(NamedTuple):
-    """What the provider answered: a status of 2xx or 4xx, and a body of at most ``max_bytes``."""
+class HTTPResponse(NamedTuple):
+    """A provider's response: a status of 2xx or 4xx, and a body of at most ``max_bytes``.
+
+    ``headers`` finds a name in whatever case if the transport made it.
+    """
 
     status: int
-    content_type: str
+    headers: Mapping[str, str]
     body: bytes
-    challenge: str = ""  # WWW-Authenticate
 
 
 @dataclass(frozen=True)
 class Transport:
     """How the provider is reached. Flows of a process share one unless they are given their own.
 
-    ``timeout`` is in seconds and holds for the whole call, however slowly the answer drips (only
-    the look-up of the host's name cannot be interrupted); ``max_bytes`` caps the body of the
-    answer; ``ca_bundle`` is the path of a PEM file (None: certifi's), which is checked at once and
-    read again by each process at its first call; ``proxy`` is the URL of an HTTP proxy (None: no
-    proxy, whatever the environment says). Raises ConfigurationError for values that cannot work.
+    ``timeout`` is in seconds and holds for a whole token request, and for each request of ``me()``
+    and ``collection()``, however slowly the answer arrives (only the look-up of the host's name
+    cannot be interrupted). For every other API call it is requests' timeout: for connecting, and
+    for each read. ``max_bytes`` caps the answer to a token request; ``ca_bundle`` is the path of a
+    PEM file (None: certifi's), which is checked at once and read again by each process at its first
+    request; ``proxy`` is the URL of an HTTP proxy (None: no proxy, whatever the environment says).
+    Raises ConfigurationError for values that cannot work.
     """
 
     timeout: float = 10.0
     max_bytes: int = 65_536
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)  # may hold a password
-    _adapters: dict[int, _Adapter] = field(
+    # By process, authorities and client certificate
+    _pools: dict[tuple[int, str, Certificate], Pool] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         if not isinstance(self.timeout, (int, float)) or not 0 < self.timeout <= 300:
             raise ConfigurationError(
-                "timeout must be a number of seconds, above 0 and at most 300."
+                "timeout", "must be a number of seconds, above 0 and at most 300."
             )
         if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
-            raise ConfigurationError("max_bytes must be a whole number of at least 1.")
+            raise ConfigurationError("max_bytes", "must be a whole number of at least 1.")
         if self.proxy is not None:
             _check_proxy(self.proxy)
         if self.ca_bundle is not None:
@@ -94,35 +88,60 @@ class Transport:
         """The path of the PEM file of the authorities that are trusted."""
         return self.ca_bundle or certifi.where()
 
-    def send(self, build: Callable[[], Call]) -> Answer:
-        """Send what ``build`` makes and return the answer.
+    def send(self, build: Callable[[], HTTPRequest]) -> HTTPResponse:
+        """Send the request that ``build`` returns, and return the response.
 
-        ``build`` is called again for another try, so that a nonce is never used twice; there is
-        another try only where no byte has left. Raises ProviderUnavailable (no answer in time, no
-        connection, 429, 5xx) or ProviderError (a redirect, an answer that is longer than
+        ``build`` is called again for another attempt, so that a nonce is never used twice; there is
+        another attempt only if no byte has left. Raises ProviderUnavailable (no answer in time, no
+        connection, 429, 5xx) or ProviderError (a redirect, or an answer that is longer than
         ``max_bytes``, cut short, compressed, or not HTTP).
         """
-        with one_call(self.timeout) as progress:
-            for attempt in range(1, ATTEMPTS + 1):
-                outcome = self._attempt(build(), progress)
-                if isinstance(outcome, Answer):
+        attempts = 0
+        with deadline(self.timeout) as limit:
+            while True:
+                outcome = self._attempt(build(), limit)
+                if isinstance(outcome, HTTPResponse):
                     return outcome
-                if progress.sent or progress.expired or attempt == ATTEMPTS:
-                    outcome.unheard = progress.sent and not isinstance(outcome, RateLimited)
-                    raise outcome
-        raise AssertionError("the loop ends with an answer or a failure")
+                attempts += 1
+                if limit.sent or limit.expired or attempts == ATTEMPTS:
+                    break
+        raise outcome
 
-    def _attempt(self, call: Call, progress: Progress) -> Answer | Failure:
-        """One try.
+    def adapter(self, verify: bool | str, cert: Certificate = None) -> HTTPAdapter:
+        """Return the requests adapter for API calls, with the connections of this process.
 
-        A failure is returned, not raised: what requests raised holds the request and its secrets.
+        ``verify`` and ``cert`` are those of requests. A call that brings another CA bundle, or a
+        client certificate, gets connections of its own. Raises requests' SSLError if it asks not to
+        verify, and OSError for files that cannot be read.
+        """
+        if not verify:
+            raise requests.exceptions.SSLError(
+                "verify=False is refused: anybody in between could read the token. Give the PEM "
+                "file of a private authority, as Transport(ca_bundle=PATH) or as verify=PATH."
+            )
+        authorities = certifi.where() if verify is True else verify
+        if authorities == self.authorities and cert is None:
+            return self._own_pool()
+        try:
+            return self._pool(authorities, cert)
+        except OSError as error:
+            raise OSError(
+                f"verify={verify!r} or cert={cert!r} cannot be read as PEM certificates."
+            ) from error
+
+    def _attempt(self, request: HTTPRequest, limit: Deadline) -> HTTPResponse | Failure:
+        """Send a request once.
+
+        A failure is returned, not raised: the original exception holds the request and its secrets.
         """
         try:
-            request = _prepared(call)
-            proxies = self._proxies()
-            # _Adapter.build_response says what this is
-            response: Any = self._adapter().send(
-                request, stream=True, timeout=progress.left(), proxies=proxies
+            response = self._own_pool().exchange(
+                request.method,
+                as_sent(request.url),
+                request.headers,
+                request.body,
+                timeout=limit.left(),
+                proxy=self.proxy,
             )
             try:
                 return self._read(response)
@@ -136,142 +155,101 @@ class Transport:
             ValueError,
             RecursionError,
         ) as error:
-            return explain(error, urlsplit(call.url).hostname)
+            return error_for(error, urlsplit(request.url).hostname, sent=limit.sent)
 
-    def _proxies(self) -> dict[str, str] | None:
-        return {"http": self.proxy, "https": self.proxy} if self.proxy else None
-
-    def adapter_for_calls(self) -> HTTPAdapter:
-        """This process's connections for calls of an API, with the TLS context of the token
-        requests.
-        """
-        return self._adapter().for_calls
-
-    def _adapter(self) -> _Adapter:
-        """This process's pool: after a fork the child makes its own and lets go of its parent's.
-
-        It is made at the first use, and anew after gevent or eventlet has patched ssl.
-        """
-        pid = os.getpid()
-        adapter = self._adapters.get(pid)
-        if adapter is None or adapter.is_outdated:
-            self._adapters.clear()
-            made = _Adapter(self._context())
-            adapter = self._adapters.setdefault(pid, made)  # no lock: a fork could copy it locked
-        return adapter
-
-    def _context(self) -> ssl.SSLContext:
-        with suppress(OSError):  # it was readable when the transport was made
-            return context_for(self.authorities)
-        raise ProviderUnavailable(
-            "The file of ca_bundle can no longer be read as PEM certificates. Likely causes: it was moved, or this "
-            "process runs as a user who may not read it."
+    def _read(self, response: urllib3.BaseHTTPResponse) -> HTTPResponse | Failure:
+        failure = error_for_status(
+            "The provider", response.status, response.headers.get("Retry-After")
         )
+        if failure is not None:
+            return failure
+        body = b""
+        problem = _problem(response)
+        if problem is None:
+            body = self._body(response)
+            problem = self._problem_of_length(response, len(body))
+        if problem is not None:
+            return ProviderError(problem, outcome_unknown=True)
+        return HTTPResponse(response.status, response.headers, body)
 
-    def _read(self, response: urllib3.response.BaseHTTPResponse) -> Answer | Failure:
-        status, headers = response.status, response.headers
-        if status == 429 or status >= 500:
-            kind = RateLimited if status == 429 else ProviderUnavailable
-            return kind(
-                f"The provider is overloaded or out of order (status {status}). Try again later.",
-                retry_after=retry_seconds(headers.get("Retry-After", "")),
-            )
-        if status < 200 or 300 <= status < 400:
-            return ProviderError(
-                f"The provider answered with a redirect (status {status}), which is never followed. "
-                "Check the provider's addresses: http against https, the host, a trailing slash."
-            )
-        if headers.get("Content-Encoding", "").lower() not in ("", "identity"):
-            return ProviderError("The provider compressed its answer though it was asked not to.")
+    def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """Read the body, or its first ``max_bytes`` and one more."""
         body = b""
         while chunk := response.read(self.max_bytes + 1 - len(body), decode_content=False):
             body += chunk
-            if len(body) > self.max_bytes:
-                return ProviderError(
-                    f"The provider's answer is longer than {self.max_bytes} bytes."
-                )
-        chunked = headers.get("Transfer-Encoding", "").lower() == "chunked"
-        if not chunked and headers.get("Content-Length", str(len(body))) != str(len(body)):
-            return ProviderError("The provider's answer is not as long as it says.")
-        return Answer(
-            status, headers.get("Content-Type", ""), body, headers.get("WWW-Authenticate", "")
+        return body
+
+    def _problem_of_length(self, response: urllib3.BaseHTTPResponse, length: int) -> str | None:
+        if length > self.max_bytes:
+            return f"The provider's answer is longer than {self.max_bytes} bytes."
+        announced = response.headers.get("Content-Length", str(length))
+        chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if announced != str(length) and not chunked:
+            return "The provider's answer is not as long as it says."
+        return None
+
+    def _own_pool(self) -> Pool:
+        try:
+            return self._pool(self.authorities)
+        except OSError:  # it was readable when the transport was made
+            problem = "The file of ca_bundle can no longer be read as PEM certificates."
+        raise ProviderUnavailable(
+            f"{problem} Likely causes: it was moved, or this process runs as a user who may not "
+            "read it."
         )
+
+    def _pool(self, authorities: str, cert: Certificate = None) -> Pool:
+        """Return this process's pool: after a fork the child makes its own.
+
+        It is made at the first use, and again after gevent or eventlet has patched ssl. Raises
+        OSError for files that cannot be read.
+        """
+        pid = os.getpid()
+        key = (pid, authorities, cert)
+        pool = self._pools.get(key)
+        if pool is not None and not pool.is_outdated:
+            return pool
+        made = Pool(context_for(authorities, cert))
+        # No lock, because a fork could copy it locked
+        for other, known in list(self._pools.items()):
+            if other[0] != pid or known.is_outdated:
+                self._pools.pop(other, None)
+        return self._pools.setdefault(key, made)
 
 
 @cache
 def shared_transport() -> Transport:
-    """The transport of every flow that was not given one."""
+    """Return the transport of every flow that was not given one."""
     return Transport()
-
-
-class _Adapter(TLSAdapter):
-    """The connections of token requests, each call within its deadline;
-
-    ``for_calls`` has those of API calls.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(context, deadline.POOLS)
-        self.for_calls = TLSAdapter(context, strict.POOLS)
-
-    def get_connection_with_tls_context(
-        self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        """The pool for a request, without requests' search for a proxy where there is none."""
-        if proxies:
-            return super().get_connection_with_tls_context(request, verify, proxies, cert)
-        parts = urlsplit(request.url)
-        return self.poolmanager.connection_from_host(parts.hostname, parts.port, parts.scheme)
-
-    def request_url(self, request: Any, proxies: Any) -> str:
-        """What stands in the request line; with a proxy, that may be the whole URL."""
-        return str(super().request_url(request, proxies) if proxies else request.path_url)
-
-    def build_response(self, req: Any, resp: Any) -> Any:
-        """urllib3's answer as it is:
-
-        cookies, encodings and redirects, which requests would look for, are not taken.
-        """
-        return resp
-
-
-def _prepared(call: Call) -> requests.PreparedRequest:
-    """What the adapter sends.
-
-    requests' own ``prepare`` would also look for cookies, hooks and .netrc, each time.
-    """
-    request = requests.PreparedRequest()
-    request.method, request.url = call.method, as_sent(call.url)
-    request.prepare_headers({**DEFAULT_HEADERS, **call.headers})
-    request.prepare_body(call.body, None)
-    return request
 
 
 @lru_cache(maxsize=64)  # a process knows a handful of addresses
 def as_sent(url: str) -> str:
-    """A URL as it will stand in the request:
+    """Return a URL as it will be in the request, because that is what must be signed.
 
-    what is signed must be what arrives (``%7E`` is sent as ``~``).
+    requests sends ``%7E`` as ``~``, for example.
     """
     return str(requests.Request("POST", url).prepare().url)
 
 
-def _check_proxy(proxy: object) -> None:
+def _problem(response: urllib3.BaseHTTPResponse) -> str | None:
+    """Return why a response is not read, or None."""
+    status = response.status
+    if status < 200 or 300 <= status < 400:
+        return (
+            f"The provider answered with a redirect (status {status}), which is never followed. "
+            "Check the provider's addresses: http against https, the host, a trailing slash."
+        )
+    if response.headers.get("Content-Encoding", "").lower() not in ("", "identity"):
+        return "The provider compressed its answer though it was asked not to."
+    return None
+
+
+def _check_proxy(proxy: Any) -> None:
     try:
         parts = urlsplit(proxy if isinstance(proxy, str) else "")
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigurationError("proxy must be a URL: http://host:port.")
-
-
-def retry_seconds(retry_after: str) -> int | None:
-    """Retry-After (RFC 9110 section 10.2.3) in seconds, whether it came as a number or as a date."""
-    if retry_after.isascii() and retry_after.isdigit():
-        return min(int(retry_after[:9]), MAX_RETRY_AFTER)
-    try:
-        wait = parsedate_to_datetime(retry_after).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(round(wait), 0), MAX_RETRY_AFTER)
+        raise ConfigurationError("proxy", "must be a URL: http://host:port.")

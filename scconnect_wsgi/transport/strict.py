@@ -1,10 +1,9 @@
-"""HTTP connections whose answers are read strictly: each call gets its own final answer, or an
-error.
+"""Responses that are read strictly: each request gets its own final response, or an error.
 
-urllib3's connections with http.client's answers, and three rules on top. Interim responses (RFC
-9110 section 15.2) are read past, all of them. A header that cannot be read is an error. A
-connection on which more arrived than one answer is not used again, because what came behind the
-answer would be taken for the answer to the next call.
+These are http.client's responses with three more rules. Interim responses (RFC 9110 section 15.2)
+are read past, all of them. A header that cannot be read is an error. A connection on which more
+arrived than one response is not used again, because the rest would be taken for the response to
+the next request.
 """
 
 from __future__ import annotations
@@ -13,21 +12,21 @@ import http.client
 import io
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from scconnect_wsgi.transport.deadline import current_deadline
 
-MAX_INTERIM = 10  # interim responses before one final answer; servers send one or two
+MAX_INTERIM = 10  # interim responses before one final response; servers send one or two
 # Bytes; reads of this size empty a record, so that nothing waits unseen inside the TLS layer
 TLS_RECORD = 16_384
 
 
-class _Tap(io.RawIOBase):
-    """The reading side of a connection, which can be turned off:
+class _Reader(io.RawIOBase):
+    """The reading side of a socket, within the deadline of the call if there is one.
 
-    then nothing but the buffer above it is left.
+    ``off`` ends the reading, and then only what the buffer above already holds is left.
     """
 
-    def __init__(self, raw: io.RawIOBase) -> None:
+    def __init__(self, sock: Any, raw: io.RawIOBase) -> None:
+        self._sock = sock
         self._raw = raw
         self.off = False
 
@@ -35,7 +34,12 @@ class _Tap(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        return None if self.off else self._raw.readinto(buffer)
+        if self.off:
+            return None
+        limit = current_deadline()
+        if limit is not None:
+            self._sock.settimeout(limit.left())
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -43,16 +47,16 @@ class _Tap(io.RawIOBase):
 
 
 class StrictResponse(http.client.HTTPResponse):
-    """One final answer.
+    """One final response.
 
-    ``more_came`` says, once it was read to its end, whether something stood behind it.
+    ``more_came`` says, once the response was read to its end, whether anything came behind it.
     """
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.more_came: bool = False
-        self._tap = _Tap(self.fp.detach())
-        self.fp: io.BufferedReader = io.BufferedReader(self._tap, TLS_RECORD)
+        self._reader = _Reader(sock, self.fp.detach())
+        self.fp: io.BufferedReader = io.BufferedReader(self._reader, TLS_RECORD)
 
     def begin(self) -> None:
         """Read the header.
@@ -61,13 +65,13 @@ class StrictResponse(http.client.HTTPResponse):
         """
         super().begin()
         if self.msg.defects or self.msg.get_payload():
-            raise http.client.HTTPException("the answer's header cannot be read")
+            raise http.client.HTTPException("the response's header cannot be read")
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Read the status line of the final answer, and past the interim responses before it.
+        """Read the status line of the final response, and past the interim responses before it.
 
-        http.client skips 100 (Continue) only, and as many as there are. It reads an answer's first
-        line here, and the answer of a proxy to CONNECT as well.
+        http.client skips 100 (Continue) only, and any number of them. It reads the first line of a
+        response here, also that of a proxy's response to CONNECT.
         """
         for _ in range(MAX_INTERIM + 1):
             version, status, reason = super()._read_status()  # type: ignore[misc]
@@ -75,63 +79,17 @@ class StrictResponse(http.client.HTTPResponse):
                 return version, status, reason
             if status == http.client.SWITCHING_PROTOCOLS:
                 raise http.client.HTTPException(
-                    "the other side switched to another protocol, which nobody asked for"
+                    "the other side switched to another protocol without being asked to"
                 )
-            http.client.parse_headers(
-                self.fp
-            )  # bounded: the length of a line, and the number of lines
+            # http.client bounds the number of lines and the length of each
+            http.client.parse_headers(self.fp)
         raise http.client.HTTPException(
-            f"more than {MAX_INTERIM} interim responses before the answer"
+            f"more than {MAX_INTERIM} interim responses before the final one"
         )
 
     def _close_conn(self) -> None:
-        """Let go of the connection, which http.client does at the end of the answer."""
+        """Let go of the connection, which http.client does at the end of the response."""
         if self.will_close is False:
-            self._tap.off = True
+            self._reader.off = True
             self.more_came = bool(self.fp.peek(1))
         super()._close_conn()  # type: ignore[misc]
-
-
-class StrictConnection(HTTPConnection):
-    """A connection that reads its answers strictly."""
-
-    response_class: Any = StrictResponse
-    _last: Any = None  # the StrictResponse to the last request
-
-    def getresponse(self) -> Any:
-        """Read the answer's header."""
-        response: Any = super().getresponse()
-        self._last = response._original_response
-        return response
-
-    def close(self) -> None:
-        """Close the connection; urllib3 may open it anew, and then nothing of before counts."""
-        self._last = None
-        super().close()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the connection may carry another request;
-
-        the pool opens a new one if it may not.
-        """
-        if self._last is not None and self._last.more_came:
-            return False
-        return (
-            super().is_connected
-        )  # it is not, if there is something to read before anything was asked
-
-
-class _StrictHTTPSConnection(StrictConnection, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = StrictConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _StrictHTTPSConnection
-
-
-POOLS = {"http": _HTTPPool, "https": _HTTPSPool}  # for a PoolManager's pool_classes_by_scheme

@@ -6,6 +6,7 @@ from the environment, and from an ini file through PasteDeploy itself.
 import base64
 import importlib
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from support.canary import met
 from support.flows import CLIENT
 from support.paths import CHECKOUT
 from support.responses import landed, query
-from support.sandboxes import Sandbox
 from support.site import Site, page_of_the_site
 
 from scconnect_wsgi import (
@@ -34,8 +34,9 @@ from scconnect_wsgi import (
 )
 from scconnect_wsgi.config import filter_app_factory, from_env
 from scconnect_wsgi.config.options import OPTIONS
+from scconnect_wsgi.config.settings import parse
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 EXAMPLES = CHECKOUT / "examples" / "paste"
 SECRET_KEY = "CAMOR1ri-a_random_key_0123456789_of_43_chars"
@@ -251,7 +252,7 @@ def test_without_addresses_the_provider_is_soundcloud(protocol, provider):
     assert provider_of(app).headers == {"X-Key": "abc"}
 
 
-def test_an_empty_option_is_as_good_as_none():
+def test_an_empty_option_counts_as_unset():
     empty = dict.fromkeys(set(OPTIONS) - set(GOOD["oauth2"]), "")
     app = from_env(page_of_the_site, in_environ({**empty, **GOOD["oauth2"]}))
     assert provider_of(app) == SOUNDCLOUD
@@ -341,13 +342,17 @@ def wrong(sentence, protocol, option, words, /, **changes):
 
 WRONG = [
     wrong(
-        "an option nobody knows", "oauth2", "colour", "is no option.", colour="orange-and-a-shade"
+        "an option nobody knows",
+        "oauth2",
+        "colour",
+        "is an unknown option.",
+        colour="orange-and-a-shade",
     ),
     wrong(
         "a mistyped option",
         "oauth2",
         "client_sceret",
-        "client_secret is one",
+        "Did you mean client_secret?",
         client_sceret="typed-by-hand",
     ),
     wrong("a third protocol", "oauth2", "protocol", "oauth2 or oauth1", protocol="oauth3"),
@@ -360,7 +365,7 @@ WRONG = [
         "no store_token",
         "oauth2",
         "store_token",
-        "is not set: package.module:callable",
+        "is not set: give package.module:callable",
         store_token="",
     ),
     wrong(
@@ -408,25 +413,23 @@ WRONG = [
         secret_key="",
         secret_key_file="/dev/null",
     ),
-    wrong(
-        "a short key", "oauth2", "secret_key", "shorter than 32", secret_key="too-short-to-be-a-key"
-    ),
+    wrong("a short key", "oauth2", "secret_key", "at least 32", secret_key="too-short-to-be-a-key"),
     wrong(
         "a short key beside a good one",
         "oauth2",
         "secret_key",
-        "shorter",
+        "at least 32",
         secret_key=f"short-and-old {SECRET_KEY}",
     ),
     wrong(
         "a short key to encrypt",
         "oauth2",
         "encryption_key",
-        "shorter",
+        "at least 32",
         encryption_key=f"short {SECRET_KEY}",
     ),
-    wrong("a key to guess", "oauth2", "secret_key", "guessed", secret_key="ab" * 20),
-    wrong("a key of blanks", "oauth2", "secret_key", "guessed", secret_key="  "),
+    wrong("a key to guess", "oauth2", "secret_key", "hard to guess", secret_key="ab" * 20),
+    wrong("a key of blanks", "oauth2", "secret_key", "hard to guess", secret_key="  "),
     wrong(
         "one secret for two",
         "oauth2",
@@ -473,7 +476,7 @@ WRONG = [
         "store_token no callable",
         "oauth2",
         "store_token",
-        "be called",
+        "not callable",
         store_token="support.paths:TESTS",
     ),
     wrong("identify handed over", "oauth2", "identify", "dotted name", identify="HAND_OVER"),
@@ -513,14 +516,14 @@ WRONG = [
         "half of an address",
         "oauth2",
         "token_url",
-        "given together",
+        "all addresses",
         authorize_url="https://id.example/authorize",
     ),
     wrong(
         "a third of an address",
         "oauth1",
         "access_token_url",
-        "given together",
+        "all addresses",
         request_token_url="https://a.example/r",
         authorize_url="https://a.example/a",
     ),
@@ -617,10 +620,10 @@ def test_a_mistake_is_one_sentence_that_names_the_option_and_shows_no_value(
     with pytest.raises(ConfigurationError) as of_environ:
         from_env(page_of_the_site, in_environ(options))
 
-    assert re.match(rf"{option}\b", of_ini.value.message)
-    assert words in of_ini.value.message
-    assert re.match(rf"SCCONNECT_{option.upper()}\b", of_environ.value.message)
-    assert shouted(words) in of_environ.value.message
+    assert of_ini.value.option == option
+    assert words in of_ini.value.problem
+    assert of_environ.value.option == f"SCCONNECT_{option.upper()}"
+    assert shouted(words) in of_environ.value.problem
     for error in (of_ini.value, of_environ.value):
         assert len(error.message.splitlines()) == 1
         shown = "".join(traceback.format_exception(error))
@@ -636,6 +639,33 @@ def test_everything_that_is_wrong_is_said_at_once():
     named = [line.split()[0] for line in caught.value.message.splitlines()]
     missing = ["SCCONNECT_CLIENT_SECRET", "SCCONNECT_SECRET_KEY", "SCCONNECT_STORE_TOKEN"]
     assert named == ["SCCONNECT_TIMEOUT", "SCCONNECT_Scope", *missing]
+
+
+def test_a_mistake_in_a_file_is_one_of_the_option_that_names_the_file(tmp_path):
+    path = tmp_path / "key"
+    path.write_text(SECRET_KEY)
+    options = {**GOOD["oauth2"], "client_secret": SECRET_KEY, "secret_key_file": str(path)}
+    del options["secret_key"]
+    with pytest.raises(ConfigurationError) as caught:
+        from_env(page_of_the_site, in_environ(options))
+    assert caught.value.option == "SCCONNECT_SECRET_KEY_FILE"
+    assert "must not be the client secret" in caught.value.problem
+
+
+def test_the_help_of_from_env_does_not_show_the_environment(monkeypatch):
+    monkeypatch.setenv("SCCONNECT_CLIENT_SECRET", "whisper")
+    assert "whisper" not in str(inspect.signature(from_env))
+    with pytest.raises(ConfigurationError) as caught:
+        from_env(page_of_the_site)  # it is read all the same
+    assert "SCCONNECT_CLIENT_SECRET" not in caught.value.message
+
+
+def test_32_the_repr_of_settings_shows_no_secret():
+    settings, problems = parse(GOOD["oauth2"])
+    assert problems == []
+    assert settings.targets["client"]["secret"] == CLIENT[1]
+    assert CLIENT[1] not in repr(settings)
+    assert SECRET_KEY not in repr(settings)
 
 
 # The examples and the README

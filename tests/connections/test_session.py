@@ -3,7 +3,6 @@
 import io
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import pytest
 import requests
 from support.flows import CLIENT, dance, flow_for, quick_transport
 from support.stores import connection
+from support.wire import answer, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider
 from scconnect_wsgi.account import Account
@@ -76,17 +76,22 @@ def provider_at(root, **fields):
     return OAuth2Provider(f"{root}/authorize", f"{root}/oauth/token", api_url=root, **fields)
 
 
-def session_for(flow, *, on_lost=lambda *_: None, store=None, **fields):
+def session_for(flow, *, on_lost=lambda *_: None, store=None, sleep=time.sleep, **fields):
     store = store or SQLStore("sqlite://")
     given = {"token": AccessToken(SECRET), "api_url": flow.provider.api_url, **fields}
-    return ApiSession(store.save(connection(**given)), store, flow, on_lost)
+    return ApiSession(store.save(connection(**given)), store, flow, on_lost, sleep=sleep)
 
 
 @pytest.fixture
-def session(api):
-    with session_for(
-        OAuth2(*CLIENT, provider=provider_at(api.url), transport=quick_transport())
-    ) as session:
+def slept():
+    """The seconds of each wait of the session."""
+    return []
+
+
+@pytest.fixture
+def session(api, slept):
+    flow = OAuth2(*CLIENT, provider=provider_at(api.url), transport=quick_transport())
+    with session_for(flow, sleep=slept.append) as session:
         yield session
 
 
@@ -468,76 +473,6 @@ def test_56_nor_is_it_sent_again_with_a_token_that_somebody_else_got(api):
 # Who it is
 
 
-@pytest.mark.parametrize(
-    ("fields", "account"),
-    [
-        ({}, Account()),
-        ({"urn": "soundcloud:users:7", "id": 8}, Account("soundcloud:users:7")),
-        ({"id": 8}, Account("soundcloud:users:8")),
-        ({"urn": "", "id": 8}, Account("soundcloud:users:8")),
-        ({"urn": " ", "id": 0}, Account()),
-        ({"id": -8}, Account()),
-        ({"id": 8.0}, Account()),
-        ({"id": "8", "username": 5, "avatar_url": None, "full_name": ["x"]}, Account()),
-        ({"id": True, "username": "joe", "full_name": "Joe"}, Account(username="joe", name="Joe")),
-        ({"avatar_url": "javascript:alert(1)", "permalink_url": "data:text/html,x"}, Account()),
-        (
-            {"permalink_url": "https://soundcloud.com/joe"},
-            Account(permalink_url="https://soundcloud.com/joe"),
-        ),
-    ],
-)
-def test_an_account_takes_what_is_there(fields, account):
-    assert Account.of(fields, "https://api.soundcloud.com") == account
-
-
-@pytest.mark.parametrize(
-    ("fields", "urn"),
-    [
-        ({"id": 8}, "8"),
-        ({"id": "8"}, "8"),
-        ({"id": "35034348999@N01"}, "35034348999@N01"),
-        ({"urn": "users:7", "id": 8}, "users:7"),
-        ({"urn": "soundcloud:users:7"}, "soundcloud:users:7"),
-        ({"id": 10**300}, f"1{'0' * 300}"),
-        *(
-            ({"urn": urn, "id": id}, "")
-            for urn in ("", " ", None, 7)
-            for id in ("", "\t", None, True, 0, -8, 8.0, [8])
-        ),
-    ],
-)
-def test_48_another_providers_account_has_no_key_of_soundcloud(fields, urn):
-    assert Account.of(fields, "https://api.soundcloud.com.example") == Account(urn)
-
-
-@pytest.mark.parametrize(
-    ("api_url", "urn", "user"),
-    [
-        ("https://api.soundcloud.com", "soundcloud:users:5", "soundcloud:users:5"),
-        ("https://API.SoundCloud.com:443/", "soundcloud:users:5", "soundcloud:users:5"),
-        ("https://api.other.example/v1", "5", "https://api.other.example#5"),
-        (
-            "https://api.other.example",
-            "soundcloud:users:5",
-            "https://api.other.example#soundcloud:users:5",
-        ),
-        (
-            "https://soundcloud.com",
-            "soundcloud:users:5",
-            "https://soundcloud.com#soundcloud:users:5",
-        ),
-        ("http://localhost:8001", "soundcloud:users:5", "http://localhost:8001#soundcloud:users:5"),
-        ("https://api.soundcloud.com", "", ""),
-        ("https://api.other.example", "", ""),
-    ],
-)
-def test_48_a_user_who_logs_in_is_named_by_the_api_as_well_unless_it_is_soundclouds(
-    api_url, urn, user
-):
-    assert Account(urn).user_at(api_url) == user
-
-
 def test_me_says_who_it_is(root):
     flow = flow_for("oauth2", root)
     with session_for(flow, token=dance(flow)) as session:
@@ -617,40 +552,55 @@ def test_a_page_that_leads_nowhere_good_is_one_typed_error(api, elsewhere, sessi
 # Retry-After
 
 
-@contextmanager
-def taking(least, most):
-    begun = time.monotonic()
-    yield
-    assert least <= time.monotonic() - begun < most
-
-
 @pytest.mark.parametrize("status", ["429 Too Many", "503 Unavailable"])
-def test_a_get_waits_as_long_as_it_is_told(api, session, status):
-    api.say("/me", (status, {"Retry-After": "1"}, ""), ("200 OK", {}, "{}"))
-    with taking(0.9, 3):
-        assert session.get("/me").status_code == 200
+def test_a_get_waits_as_long_as_it_is_told(api, session, slept, status):
+    api.say("/me", (status, {"Retry-After": "7"}, ""), ("200 OK", {}, "{}"))
+    assert session.get("/me").status_code == 200
+    assert slept == [7]
 
 
-def test_but_not_longer_than_its_patience(api, session):
-    api.say("/me", ("429 Too Many", {"Retry-After": "1"}, ""))
-    session.patience = 2
-    with taking(1.9, 4):
-        assert session.get("/me").status_code == 429
+def test_but_not_longer_than_its_patience(api, session, slept):
+    api.say("/me", ("429 Too Many", {"Retry-After": "4"}, ""))
+    assert session.get("/me").status_code == 429
+    assert slept == [4, 4]
     assert len(api.asked) == 3
     api.say("/me", ("429 Too Many", {"Retry-After": "3600"}, ""))
-    with taking(0, 1):
-        assert session.get("/me").status_code == 429
+    assert session.get("/me").status_code == 429
+    assert slept == [4, 4]
 
 
-def test_a_wait_of_no_time_ends_too(api, session):
+def test_patience_can_be_set(api, session, slept):
+    api.say("/me", ("429 Too Many", {"Retry-After": "4"}, ""))
+    session.patience = 3
+    assert session.get("/me").status_code == 429
+    assert slept == []
+
+
+def test_a_wait_of_no_time_ends_too(api, session, slept):
     api.say("/me", ("429 Too Many", {"Retry-After": "0"}, ""))
     session.patience = 2
     assert session.get("/me").status_code == 429
+    assert slept == [1, 1]
     assert len(api.asked) == 3
 
 
-def test_a_post_is_not_sent_again(api, session):
+def test_a_wait_keeps_the_connection_to_the_api():
+    busy = answer(b"later", "Retry-After: 1", status="503 Busy")
+
+    def talk(connection):
+        for said in (busy, answer(b"{}")):
+            connection.request()
+            connection.send(said)
+
+    with wire(talk) as server:
+        flow = OAuth2(*CLIENT, provider=provider_at(server.url), transport=quick_transport())
+        with session_for(flow, sleep=lambda _: None) as patient:
+            assert patient.get("/me", stream=True).status_code == 200
+        assert server.accepted == 1
+
+
+def test_a_post_is_not_sent_again(api, session, slept):
     api.say("/tracks", ("503 Unavailable", {"Retry-After": "1"}, ""))
-    with taking(0, 1):
-        assert session.post("/tracks", data={"a": "b"}).status_code == 503
+    assert session.post("/tracks", data={"a": "b"}).status_code == 503
+    assert slept == []
     assert len(api.asked) == 1

@@ -203,7 +203,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     )
     done = run("demo", "--port", "0", folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "is no database, or in use; move it away" in done.stderr
+    assert "is not a database, or is in use; move it away" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "demo.sqlite3").read_text().startswith("a letter")
 
@@ -241,7 +241,7 @@ def test_a_taken_port_is_one_sentence(command):
         port = taken.getsockname()[1]
         done = run(command, "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"Port {port} is taken. Choose another one with --port" in done.stderr
+    assert f"Port {port} is taken. Choose another with --port" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -294,8 +294,8 @@ def test_the_protocol_of_2009_is_told_that_soundcloud_is_not_for_it():
         ("SCCONNECT_CLIENT_SECRET", "copied-with-its-newline\n", "a line break"),
         ("SCCONNECT_CLIENT_SECRET", "geh\xe9im", "printable ASCII"),
         ("SCCONNECT_SECRET_KEY", "", "not set"),
-        ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "shorter than 32"),
-        ("SCCONNECT_SECRET_KEY", "ab" * 20, "guessed"),
+        ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "at least 32"),
+        ("SCCONNECT_SECRET_KEY", "ab" * 20, "hard to guess"),
         ("SCCONNECT_BASE_URL", "", "not set"),
         ("SCCONNECT_BASE_URL", "http://app.example", "https://"),
         ("SCCONNECT_BASE_URL", "app.example", "full URL"),

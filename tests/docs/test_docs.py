@@ -10,12 +10,11 @@ from support.browser import ARRIVAL, Browser
 from support.flows import CLIENT
 from support.paths import CHECKOUT
 from support.responses import landed
-from support.sandboxes import Sandbox
 from support.site import KEY, page_of_the_site
 from support.stores import connection as stored
 
 from scconnect_wsgi import errors
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 TOKENS = (CHECKOUT / "docs" / "tokens.md").read_text("utf-8")
 README = (CHECKOUT / "README.md").read_text("utf-8")

@@ -15,12 +15,11 @@ from support.flows import flow_for
 from support.frameworks import SITES
 from support.paths import CHECKOUT
 from support.responses import landed
-from support.sandboxes import Sandbox
 from support.site import KEY, Mounted, Store, running_site
 from support.sites import Boom
 
 from scconnect_wsgi import HAND_OVER, SCConnect
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 NOWHERE = "http://localhost:1"  # a provider that these tests never ask
 

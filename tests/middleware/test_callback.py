@@ -1,6 +1,6 @@
-"""What comes back from the provider, or says so:
+"""The callback, from the provider or forged.
 
-lines 5, 7 to 10, 12 to 16, 20, 21 and 26 of the list of threats.
+Lines 5, 7 to 10, 12 to 16, 20, 21 and 26 of the list of threats.
 """
 
 from __future__ import annotations
@@ -19,22 +19,20 @@ from hypothesis import strategies as st
 from support.browser import ARRIVAL, Browser
 from support.flows import CLIENT, flow_for, nobody_asked
 from support.responses import landed, query
-from support.sandboxes import Sandbox
 from support.site import KEY, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import HAND_OVER, OAuth1, OAuth2, SCConnect
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.middleware.cookies import FlowCookies
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 PROTOCOLS = ("oauth1", "oauth2")
 JOE = {"username": "joe", "oauth_token_id": "43"}
 ISSUER = "https://issuer.example/a"
 FLOW_ID = {"oauth1": "oauth_token", "oauth2": "state"}
 PROOF = {"oauth1": "oauth_verifier", "oauth2": "code"}
-SAME_ORIGIN = re.compile(
-    r"/(?![/\\])[!-~]*"
-)  # a path: no second slash, no control character, no space
+# A path: no second slash, no control character, no space
+SAME_ORIGIN = re.compile(r"/(?![/\\])[!-~]*")
 
 
 @pytest.fixture(scope="module", params=PROTOCOLS)
@@ -151,7 +149,8 @@ def test_threat_10_state_has_128_bits_or_more_and_is_never_the_same(browser, pro
 def test_threat_10_a_wrong_flow_id_is_an_error_whatever_else_it_says(
     site, protocol, browser, provider, wrong, also
 ):
-    name, back = FLOW_ID[protocol], browser.decide(browser.click(site))
+    name = FLOW_ID[protocol]
+    back = browser.decide(browser.click(site))
     forged = {
         None: without(back, name),
         "longer": f"{without(back, name)}&{name}={query(back)[name]}x",
@@ -210,7 +209,7 @@ def test_threat_12_the_expected_issuer_passes_and_an_unexpected_one_is_ignored(b
 
 
 def strangers(protocol, provider):
-    """Flows whose cookies are no good at the callback of ``flow_for(protocol, provider.url)``."""
+    """Yield flows whose cookies ``flow_for(protocol, provider.url)`` must refuse."""
     kind = OAuth1 if protocol == "oauth1" else OAuth2
     where = getattr(provider.sandbox, protocol + "_provider")
     yield "another client", kind("another-client", CLIENT[1], provider=where(provider.url))
@@ -287,7 +286,7 @@ def test_threat_15_a_damaged_query_is_400_and_changes_nothing(site, browser, pro
 
 
 def app_for(protocol, **options):
-    """A site whose provider nobody listens for."""
+    """Return a site whose provider cannot be reached."""
     flow = flow_for(protocol, "http://127.0.0.1:9")
     return validator(
         SCConnect(page_of_the_site, flow, **{"secret_key": KEY, "store_token": Store(), **options})
@@ -336,9 +335,7 @@ def test_threat_20_the_same_callback_again_is_a_friendly_page(site, browser, pro
     assert landed(arrive(browser, back)) == JOE
     with nobody_asked(provider):
         for _ in range(2):
-            again = landed(arrive(browser, back))
-            assert again["error"] == "flow_finished"
-            assert "already finished" in again["error_description"]
+            assert landed(arrive(browser, back))["error"] == "flow_finished"
     assert len(site.store.tokens) == 1
 
 
@@ -402,8 +399,6 @@ LEADING_AWAY = [
     "\t//evil.example",
     "/\n/evil.example",
     "https:evil.example",
-]
-LEADING_AWAY += [
     "javascript:alert(1)",
     "https://evil.example",
     "\\\\evil.example",
@@ -422,10 +417,8 @@ def test_threat_26_no_value_of_a_parameter_leads_off_the_origin(site, browser, a
         location = arrive(browser, url).headers["Location"]
         assert SAME_ORIGIN.fullmatch(location)
         assert "evil" not in location
-    start = browser.get(f"{site.start}?{unknown}").headers[
-        "Location"
-    ]  # with return_to: test_return_to.py
-    assert browser.decide(start).startswith(site.callback + "?")
+    start = browser.get(f"{site.start}?{unknown}")  # for return_to see test_return_to.py
+    assert browser.decide(start.headers["Location"]).startswith(site.callback + "?")
 
 
 @pytest.mark.parametrize("away", LEADING_AWAY)
@@ -460,8 +453,9 @@ def test_threat_26_no_mount_leads_off_the_origin(protocol, mount):
     ["https://app.example//evil", "https://app.example/\\evil", "https:app", "//app.example"],
 )
 def test_threat_26_a_base_url_that_could_lead_off_the_origin_is_refused(protocol, root):
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as caught:
         app_for(protocol, base_url=root)
+    assert caught.value.option == "base_url"
 
 
 NAMES = [
@@ -508,10 +502,8 @@ QUERIES = st.one_of(
 def test_threat_15_fuzz_the_callback_answers_303_or_400(
     protocol, query_string, values, signed, secure
 ):
-    flow, base = (
-        flow_for(protocol, "http://127.0.0.1:9"),
-        "https://app.example" if secure else "http://localhost:8000",
-    )
+    flow = flow_for(protocol, "http://127.0.0.1:9")
+    base = "https://app.example" if secure else "http://localhost:8000"
     pending = {"token": "an id", "secret": "s", "state": "an id", "verifier": "v" * 43}
     header = "; ".join(f"{'__Host-' * secure}{name}={value}" for name, value in values)
     if signed:

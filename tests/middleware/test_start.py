@@ -1,6 +1,6 @@
-"""Who may start a flow, and what a start can be talked into:
+"""Who may start a flow, and what a request for the start cannot change.
 
-lines 1 to 6 and 33 of the list of threats.
+Lines 1 to 6 and 33 of the list of threats.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import pytest
 from support.browser import ARRIVAL, CLICK
 from support.flows import flow_for, nobody_asked
 from support.responses import landed, query
-from support.sandboxes import Sandbox
 from support.site import KEY, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import SCConnect
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 PROTOCOLS = ("oauth1", "oauth2")
 OLD = {"User-Agent": "a browser without Fetch Metadata"}
@@ -65,7 +64,7 @@ def assert_nothing_began(answer, status):
 
 
 def assert_asks(answer):
-    """The page with one button, which posts to its own address."""
+    """Check that this is the page with one button, which posts to the page's own address."""
     assert_nothing_began(answer, 200)
     assert answer.text.count("<button") == answer.text.count("<form") == 1
     assert '<form method="post">' in answer.text
@@ -126,8 +125,13 @@ FOREIGN = [
     "{0}@evil.example",
     "http://evil.example/{0}",
     "null",
+    "https://{1}",
+    "{0}0",
+    "//{1}",
+    "http://localhost",
+    "http://[",
+    "http://{1}:port",
 ]
-FOREIGN += ["https://{1}", "{0}0", "//{1}", "http://localhost", "http://[", "http://{1}:port"]
 
 
 @pytest.mark.parametrize("name", ["Origin", "Referer"])
@@ -252,7 +256,7 @@ def test_threat_06_without_base_url_only_a_loopback_host_is_believed(provider, p
 
 
 def ask(provider, protocol, base_url=None, **environ):
-    """One request for the start with an environ that no client could cause."""
+    """Send a request for the start with an environ that no client could cause."""
     app: Any = validator(
         SCConnect(
             page_of_the_site,

@@ -126,7 +126,7 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
     assert len(visitors.tokens) == len(set(visitors.tokens)) == connected
     asked = Counter(sandbox_process.counts()) - before
     assert asked[EXCHANGE[protocol]] == connected, asked
-    assert list(flow.transport._adapters) == [os.getpid()]  # one pool for all threads
+    assert [key[0] for key in flow.transport._pools] == [os.getpid()]  # one pool for all threads
     assert late < 30  # no thread hung
     assert threading.active_count() <= threads + 1
 
@@ -134,9 +134,9 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
 class HangsUp:
     """A proxy that often closes a connection after a response, as providers close idle ones.
 
-    ``support.wire`` calls it with each connection. ``hung_up`` counts how it ended them, ``kept`` how
-    many requests came after a response on the same connection. ``settled`` is set while no request is
-    under way and no connection is about to be closed.
+    ``support.wire`` calls it with each connection. ``hung_up`` counts how it ended them, ``kept``
+    how many requests came after a response on the same connection. ``settled`` is set while no
+    request is under way and no connection is about to be closed.
     """
 
     def __init__(self, root):

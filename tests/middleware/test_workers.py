@@ -16,10 +16,9 @@ import requests
 from support.browser import ARRIVAL, CLICK, Browser
 from support.paths import TESTS
 from support.responses import landed, query
-from support.sandboxes import Sandbox
 from support.site import Site
 
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +42,7 @@ def page(environ, start_response):
 
 
 def store_token(token, request):
-    pools = " ".join(map(str, flow.transport._adapters))
+    pools = " ".join(str(key[0]) for key in flow.transport._pools)
     return {{"pid": os.getpid(), "master": MASTER, "pools": pools}}
 
 

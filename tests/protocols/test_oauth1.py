@@ -18,7 +18,6 @@ from requests_oauthlib import OAuth1Session
 from support.browser import Browser
 from support.flows import CALLBACK, CLIENT, dance, flow_for, quick_transport
 from support.responses import query
-from support.sandboxes import Sandbox
 from support.wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider
@@ -31,9 +30,9 @@ from scconnect_wsgi.errors import (
 )
 from scconnect_wsgi.protocols.oauth1 import HINTS, Signer, _token_fields
 from scconnect_wsgi.query import MAX_FIELDS, read_form, read_query
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Answer
+from scconnect_wsgi.transport.client import HTTPResponse
 
 TRANSPORT = (
     quick_transport()
@@ -346,7 +345,7 @@ def test_a_problem_in_the_callback_is_an_error_with_a_hint(problem, name):
         )
     assert server.accepted == 0
     assert "something_new" not in caught.value.message
-    assert HINTS.get(problem, "broke the flow off.") in caught.value.message
+    assert HINTS.get(problem, "aborted the flow.") in caught.value.message
     assert ("<" in caught.value.message) is False
 
 
@@ -394,11 +393,14 @@ GARBAGE = {
     "an empty token": b"oauth_token=&oauth_token_secret=b&oauth_callback_confirmed=true",
     "no secret": b"oauth_token=a&oauth_callback_confirmed=true",
     "two tokens": b"oauth_token=a&oauth_token=c&oauth_token_secret=b&oauth_callback_confirmed=true",
-    "a token with a line break": b"oauth_token=a%0D%0AX:y&oauth_token_secret=b&oauth_callback_confirmed=true",
-    "a secret with a line break": b"oauth_token=a&oauth_token_secret=b%0A&oauth_callback_confirmed=true",
+    "a token with a line break": b"oauth_token=a%0D%0AX:y&oauth_token_secret=b"
+    b"&oauth_callback_confirmed=true",
+    "a secret with a line break": b"oauth_token=a&oauth_token_secret=b%0A"
+    b"&oauth_callback_confirmed=true",
     "a token with NUL": b"oauth_token=a%00&oauth_token_secret=b&oauth_callback_confirmed=true",
     "invalid UTF-8": b"oauth_token=\xff&oauth_token_secret=b&oauth_callback_confirmed=true",
-    "invalid UTF-8 in an escape": b"oauth_token=%ff&oauth_token_secret=b&oauth_callback_confirmed=true",
+    "invalid UTF-8 in an escape": b"oauth_token=%ff&oauth_token_secret=b"
+    b"&oauth_callback_confirmed=true",
     "a lone surrogate": b"oauth_token=%ED%A0%80&oauth_token_secret=b&oauth_callback_confirmed=true",
     "UTF-16": GRANTED.decode().encode("utf-16"),
     "too many fields": GRANTED + b"".join(b"&f%d=1" % number for number in range(MAX_FIELDS)),
@@ -458,9 +460,15 @@ def test_threat_32_no_log_holds_a_token_a_secret_or_a_verifier(caplog):
 
 
 def test_a_consumer_without_key_or_secret_is_refused():
-    for key, secret in (("", "secret"), ("key", ""), ("", "")):
-        with pytest.raises(ConfigurationError, match="consumer key and the consumer secret"):
+    cases = [
+        ("", "secret", "consumer_key"),
+        ("key", "", "consumer_secret"),
+        ("", "", "consumer_key"),
+    ]
+    for key, secret, option in cases:
+        with pytest.raises(ConfigurationError) as caught:
             OAuth1(key, secret)
+        assert caught.value.option == option
 
 
 def rsa_provider(method="RSA-SHA1"):
@@ -469,10 +477,10 @@ def rsa_provider(method="RSA-SHA1"):
 
 
 def test_a_key_belongs_to_rsa_and_rsa_to_a_key(rsa_pair):
-    with pytest.raises(ConfigurationError, match="rsa_key belongs"):
-        OAuth1("key", "secret", provider=rsa_provider())
-    with pytest.raises(ConfigurationError, match="rsa_key belongs"):
-        OAuth1("key", "secret", provider=rsa_provider("HMAC-SHA1"), rsa_key=rsa_pair[0])
+    for method, key in (("RSA-SHA1", None), ("HMAC-SHA1", rsa_pair[0])):
+        with pytest.raises(ConfigurationError, match="belongs") as caught:
+            OAuth1("key", "secret", provider=rsa_provider(method), rsa_key=key)
+        assert caught.value.option == "rsa_key"
 
 
 def test_a_key_that_is_no_rsa_private_key_is_refused(rsa_pair):
@@ -489,6 +497,7 @@ def test_a_key_that_is_no_rsa_private_key_is_refused(rsa_pair):
             ConfigurationError, match="not an unencrypted RSA private key"
         ) as caught:
             OAuth1("key", "", provider=rsa_provider(), rsa_key=key)
+        assert caught.value.option == "rsa_key"
         assert "BEGIN" not in repr(caught.value)
 
 
@@ -651,7 +660,7 @@ def test_threat_40_rfc_5849_section_3_4_1_with_erratum_2550():
 @example(b"oauth_token=%E2%80%AE&oauth_token_secret=b", 200, "")
 def test_threat_40_any_answer_is_fields_or_one_error(body, status, content_type):
     try:
-        fields = _token_fields(Answer(status, content_type, body))
+        fields = _token_fields(HTTPResponse(status, {"Content-Type": content_type}, body))
     except ProviderError:
         return
     assert status < 400
@@ -698,3 +707,31 @@ def test_the_whole_dance_ends_where_the_flow_began(root):
         landed = browser.decide(departure.authorize_url)
     assert landed.startswith(f"{CALLBACK}?")
     assert flow.flow_id(query(landed)) == departure.flow_id
+
+
+# What the connections ask of a flow
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge", "rejected"),
+    [
+        (401, "", True),
+        (401, "OAuth oauth_problem=token_rejected", True),
+        (401, "OAuth oauth_problem=token_revoked", True),
+        (401, "OAuth oauth_problem=nonce_used", False),
+        (401, "OAuth oauth_problem=timestamp_refused", False),
+        (401, "OAuth oauth_problem=signature_invalid", False),
+        (401, "OAuth oauth_problem=consumer_key_unknown", False),
+        (403, "", False),
+        (200, "", False),
+    ],
+)
+def test_a_401_rejects_the_token_unless_it_names_another_problem(status, challenge, rejected):
+    response = HTTPResponse(status, {"WWW-Authenticate": challenge}, b"")
+    assert OAuth1(*CLIENT).rejects_token(response) is rejected
+
+
+def test_there_is_nothing_to_sign_out_of():
+    with wire(saying(answer(b""))) as server:
+        raw(server, api_url=server.url).sign_out(AccessToken("t", token_secret="s"))
+        assert server.accepted == 0

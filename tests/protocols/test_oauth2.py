@@ -28,7 +28,7 @@ from scconnect_wsgi.errors import (
 )
 from scconnect_wsgi.protocols.oauth2 import HINTS, MAX_LIFETIME, _parse, _token, code_challenge
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import Answer
+from scconnect_wsgi.transport.client import HTTPResponse
 
 TRANSPORT = (
     quick_transport()
@@ -251,7 +251,7 @@ def test_an_error_in_the_callback_is_an_error_with_a_hint(word):
         {"state": "the-state", "error": word, "error_description": "whisper", "code": "c"},
         ProviderError,
     )
-    assert HINTS.get(word, "broke the flow off.") in error.message
+    assert HINTS.get(word, "aborted the flow.") in error.message
     assert "whisper" not in repr(error)
 
 
@@ -470,7 +470,7 @@ def test_threat_30_garbage_with_an_error_status_is_one_typed_error(body, status)
     ],
 )
 def test_threat_30_a_wrong_content_type_is_one_typed_error(content_type):
-    with pytest.raises(ProviderError, match="something else than JSON") as caught:
+    with pytest.raises(ProviderError, match="something other than JSON") as caught:
         finished(GRANTED, content_type=content_type)
     typed(caught)
 
@@ -530,9 +530,11 @@ def test_threat_32_no_log_holds_a_code_a_token_or_a_verifier(caplog):
 
 
 def test_a_client_without_id_or_secret_is_refused():
-    for client in (("", "secret"), ("id", ""), ("", "")):
-        with pytest.raises(ConfigurationError, match="client id and the client secret"):
-            OAuth2(*client)
+    cases = [("", "secret", "client_id"), ("id", "", "client_secret"), ("", "", "client_id")]
+    for id, secret, option in cases:
+        with pytest.raises(ConfigurationError) as caught:
+            OAuth2(id, secret)
+        assert caught.value.option == option
 
 
 # Parsers
@@ -554,7 +556,7 @@ TYPES = st.sampled_from(["application/json", "", "text/html"]) | st.text(max_siz
 @example(b"-" * 100, "application/json", 200)
 def test_threat_40_any_answer_is_an_object_or_one_error(body, content_type, status):
     try:
-        parsed = _parse(Answer(status, content_type, body))
+        parsed = _parse(HTTPResponse(status, {"Content-Type": content_type}, body))
     except ProviderError:
         return
     assert isinstance(parsed, dict)
@@ -581,3 +583,61 @@ def test_threat_40_any_object_is_a_token_or_one_error(fields, good):
     assert token.scope is None or isinstance(token.scope, str)
     assert token.expires_at is None or 0 <= token.expires_at - time.time() + 30 <= MAX_LIFETIME + 60
     assert all(same(token.extra[name], given_fields[name]) for name in token.extra)
+
+
+# What the connections ask of a flow
+
+
+@pytest.mark.parametrize(("status", "rejected"), [(401, True), (200, False), (403, False)])
+def test_a_401_rejects_the_token(status, rejected):
+    problem = {"WWW-Authenticate": "OAuth oauth_problem=nonce_used"}  # of the other protocol
+    assert OAuth2(*CLIENT).rejects_token(HTTPResponse(status, problem, b"")) is rejected
+
+
+def test_signing_out_posts_the_token_as_json():
+    with wire(saying(answer(b"{}"))) as server:
+        flow = raw(server, sign_out_url=f"{server.url}/sign-out", headers={"X-Api-Key": "k"})
+        flow.sign_out(AccessToken("the-token"))
+    (request,) = server.requests
+    assert request.line == "POST /sign-out HTTP/1.1"
+    assert json.loads(request.body) == {"access_token": "the-token"}
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["authorization"] == "OAuth the-token"
+    assert request.headers["x-api-key"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("400 Bad Request", ProviderError),
+        ("401 Unauthorized", ProviderError),
+        ("503 Busy", ProviderUnavailable),
+    ],
+)
+def test_a_refusal_to_sign_out_is_an_error(status, kind):
+    with wire(saying(answer(b"", status=status))) as server, pytest.raises(kind) as caught:
+        raw(server, sign_out_url=f"{server.url}/sign-out").sign_out(AccessToken("the-token"))
+    assert type(caught.value) is kind
+
+
+def test_a_provider_without_sign_out_is_not_asked():
+    with wire(saying(answer(b"{}"))) as server:
+        raw(server).sign_out(AccessToken("the-token"))
+        assert server.accepted == 0
+
+
+UNCLEAR = {
+    "no JSON": (b"<html>", "200 OK", True),
+    "no token": (b"{}", "200 OK", True),
+    "a refusal with a good status": (b'{"error": "invalid_grant"}', "200 OK", True),
+    "an error page": (b"<html>", "403 Forbidden", False),
+    "a refusal": (b'{"error": "invalid_grant"}', "400 Bad Request", False),
+    "overloaded": (b'{"error": "server_error"}', "200 OK", False),
+}
+
+
+@pytest.mark.parametrize(("body", "status", "unknown"), UNCLEAR.values(), ids=UNCLEAR)
+def test_the_outcome_is_unknown_if_there_may_have_been_a_token(body, status, unknown):
+    with pytest.raises((ProviderError, ProviderUnavailable)) as caught:
+        finished(body, status=status)
+    assert caught.value.outcome_unknown is unknown

@@ -7,6 +7,7 @@ import html
 import logging
 import re
 import socket
+import sys
 import threading
 import time
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -15,10 +16,10 @@ import pytest
 import requests
 from oauthlib import oauth1
 from requests_oauthlib import OAuth1Session
-from support.sandboxes import Sandbox
 
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox.state import ISSUED
 
 pytestmark = pytest.mark.slow
 
@@ -28,9 +29,27 @@ CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
 
 
+class Clock:
+    """The time of a sandbox, which passes only when told."""
+
+    def __init__(self):
+        self.now = time.time()
+
+    def __call__(self):
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds
+
+
 @pytest.fixture
-def sandbox():
-    return Sandbox()
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock):
+    return Sandbox(clock=clock)
 
 
 @pytest.fixture
@@ -307,10 +326,11 @@ def test_oauth2_a_code_is_good_once_and_takes_its_tokens_along(root, browser):
     assert refresh(root, token["refresh_token"]).json() == {"error": "invalid_grant"}
 
 
-def test_oauth2_a_code_is_old_after_a_minute(sandbox, root, browser):
+@pytest.mark.parametrize(("age", "status"), [(59, 200), (61, 400)])
+def test_oauth2_a_code_is_old_after_a_minute(clock, root, browser, age, status):
     code = code_for(browser, root)
-    sandbox._state.codes[code].born -= 61
-    assert exchange(root, code).json() == {"error": "invalid_grant"}
+    clock.wait(age)
+    assert exchange(root, code).status_code == status
 
 
 def test_oauth2_one_of_many_at_once_gets_the_token(root, browser):
@@ -343,12 +363,13 @@ def test_oauth2_a_refresh_token_is_used_up_by_its_first_use(sandbox, root, brows
     assert sandbox.counts["token"] == 1
 
 
-def test_oauth2_an_access_token_lives_as_long_as_it_says(started, browser):
-    root = started(access_token_lifetime=1)
+def test_oauth2_an_access_token_lives_as_long_as_it_says(clock, started, browser):
+    root = started(access_token_lifetime=60, clock=clock)
     token = tokens(browser, root)
-    assert token["expires_in"] == 1
+    assert token["expires_in"] == 60
+    clock.wait(59)
     assert call(root, token["access_token"]).status_code == 200
-    time.sleep(1.1)
+    clock.wait(2)
     assert call(root, token["access_token"]).status_code == 401
     assert refresh(root, token["refresh_token"]).status_code == 200
 
@@ -563,6 +584,15 @@ def test_oauth1_no_token_before_the_user_said_yes(root):
     for guess in ("None", "x"):
         with OAuth1Session("sandbox-client", "sandbox-secret", verifier=guess, **names) as session:
             assert session.post(f"{root}/oauth/access_token").status_code == 401
+
+
+@pytest.mark.parametrize(("age", "status"), [(599, 200), (601, 400)])
+def test_oauth1_a_request_token_is_old_after_ten_minutes(clock, root, browser, age, status):
+    with signed_session(root) as session:
+        session.fetch_request_token(f"{root}/oauth/request_token")
+        clock.wait(age)
+        page = browser.get(session.authorization_url(f"{root}/oauth/authorize"))
+    assert page.status_code == status
 
 
 def test_oauth1_a_second_user_cannot_answer_for_the_first(root, browser):
@@ -810,10 +840,9 @@ def test_slow(misbehaving):
 
 def test_drip(misbehaving):
     root = urlsplit(misbehaving("drip=0.002"))
+    lines = [f"GET {root.path}/me HTTP/1.1", f"Host: {root.netloc}", "Connection: close", "", ""]
     with socket.create_connection((root.hostname, root.port), timeout=10) as connection:
-        connection.sendall(
-            f"GET {root.path}/me HTTP/1.1\r\nHost: {root.netloc}\r\nConnection: close\r\n\r\n".encode()
-        )
+        connection.sendall("\r\n".join(lines).encode())
         pieces = list(iter(lambda: connection.recv(65536), b""))
     assert b"".join(pieces).startswith(b"HTTP/1.1 401")
     assert len(pieces) > 50
@@ -938,7 +967,40 @@ def test_another_token_comes_back(misbehaving, browser):
     assert back["oauth_token"] != token["oauth_token"]
 
 
-def test_a_habit_nobody_knows_is_refused():
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("denied-problem", {"oauth_problem": "user_refused"}),
+        ("denied-error", {"error": "access_denied"}),
+        ("no-state", {}),
+    ],
+)
+def test_a_refusal_is_spelled_in_three_ways(misbehaving, browser, name, expected):
+    root = misbehaving(name)
+    with signed_session(root) as session:
+        token = session.fetch_request_token(f"{root}/oauth/request_token")["oauth_token"]
+        url = session.authorization_url(f"{root}/oauth/authorize")
+        back = query(decide(browser, url, decision="deny"))
+    assert back == ({**expected, "oauth_token": token} if expected else {"denied": token})
+
+
+@pytest.mark.parametrize("way", ["header", "body"])
+def test_revoked_closes_the_sign_out(misbehaving, browser, way):
+    root = misbehaving("revoked")
+    token = tokens(browser, root)["access_token"]
+    headers = {"Authorization": f"OAuth {token}"} if way == "header" else {}
+    fields = {"access_token": token} if way == "body" else {}
+    answer = requests.post(f"{root}/sign-out", headers=headers, json=fields, timeout=10)
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("words", [["slow=-1"], ["drip=nan"], ["status=600"], ["429=soon"]])
+def test_a_fault_with_a_value_that_it_cannot_have_is_refused(words):
+    with pytest.raises(ValueError, match=r"negative|600|599|soon"):
+        Sandbox(misbehave=words)
+
+
+def test_a_fault_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="slow"):
         Sandbox(misbehave=["sloow"])
 
@@ -958,6 +1020,27 @@ def test_the_providers_are_this_sandbox(sandbox):
     assert provider.api_url == "http://127.0.0.1:8001"
     with pytest.raises(ConfigurationError):
         sandbox.oauth2_provider("http://sandbox.example")
+
+
+def test_whatever_is_handed_out_is_announced(root, browser):
+    """An audit hook hears of all codes and tokens of every sandbox in the process."""
+    heard = []
+
+    def hook(event, arguments):
+        if event == ISSUED:
+            heard.append(arguments)
+
+    sys.addaudithook(hook)  # it stays until the process ends: Python has no way to remove it
+    token = tokens(browser, root)
+    with signed_session(root) as session:
+        first, back, last = dance(session, root, browser)
+    secrets = {secret for secret, _ in heard}
+    assert {token["access_token"], token["refresh_token"]} < secrets
+    assert {first["oauth_token"], last["oauth_token"]} < secrets
+    records = [record for _, record in heard]
+    kept = {getattr(record, "secret", None) for record in records}
+    assert {first["oauth_token_secret"], last["oauth_token_secret"]} <= kept
+    assert back["oauth_verifier"] in {getattr(record, "verifier", None) for record in records}
 
 
 def test_what_is_remembered_is_bounded(sandbox):

@@ -1,8 +1,7 @@
-"""No user is lost: refreshing with many processes, processes that are killed, and databases that
-are killed.
+"""No user is lost: many processes refresh at once, processes are killed, databases are killed.
 
-Against the sandbox in a process of its own, whose refresh tokens are used up by their first use,
-and servers of PostgreSQL and Redis. `tox run -e stores` prints the figures; TESTS_PROOF_ROUNDS sets
+The provider is the sandbox in a process of its own, which accepts each refresh token only once; the
+databases are PostgreSQL and Redis. `tox run -e stores` prints the figures; TESTS_PROOF_ROUNDS sets
 how many tokens expire.
 """
 
@@ -33,8 +32,8 @@ ROUNDS = int(os.environ.get("TESTS_PROOF_ROUNDS", "40"))
 PROCESSES = 16
 LEASE = TIMEOUT + GRACE  # seconds
 SLACK = 5  # seconds that a busy machine may add
-# At which a process is killed: whether the token is lost, and whether the next one must wait for
-# the lease
+# Where a process is killed: whether the token is lost, and whether the next process must wait for
+# the lease.
 STEPS = {
     "before the lease": (False, False),
     "after the lease": (False, True),
@@ -80,20 +79,20 @@ def provider(sandbox_process):
 
 
 def connected(store, provider, user):
-    """The id of a new connection of a user of the site: the same user's is the same one."""
+    """Connect a user of the site, and return the connection's id: always the same for a user."""
     token = dance(flow_for("oauth2", provider.url))
     return connections(store, provider.url).connect(token, user=user).id
 
 
 def outdate(store, id):
-    """The stored token is taken to have ended, by the clock of every host."""
+    """Let the stored token be expired, by the clock of every host."""
     stored = store.load(id)
     store.save(replace(stored, token=replace(stored.token, expires_at=1)))
 
 
 @contextmanager
 def refresher(**settings):
-    """A process of refresher.py that is ready."""
+    """Start refresher.py in a process, and wait until it is ready."""
     command = [sys.executable, str(TESTS / "support" / "refresher.py"), json.dumps(settings)]
     path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
     env = {**os.environ, "PYTHONPATH": path}
@@ -121,12 +120,18 @@ def test_38_sixteen_processes_redeem_each_token_once_and_no_call_fails(server, s
         "user": "joe",
         "habits": ["jitter=0.02"],
     }
-    answers, redemptions, longest = Counter(), Counter(), 0.0
+    answers = Counter()
+    redemptions = Counter()
+    longest = 0.0
     with ExitStack() as stack:
         processes = [stack.enter_context(refresher(**settings)) for _ in range(PROCESSES)]
-        begun, before = time.monotonic(), provider.redeemed()
+        begun = time.monotonic()
+        before = provider.redeemed()
         for number in range(ROUNDS):
-            provider.expire() if number % 2 else outdate(store, id)  # the API says so, or the clock
+            if number % 2:
+                provider.expire()  # known to the API only
+            else:
+                outdate(store, id)  # known from the clock
             started = time.monotonic()
             for process in processes:
                 told(process)
@@ -137,8 +142,9 @@ def test_38_sixteen_processes_redeem_each_token_once_and_no_call_fails(server, s
             before = after
     took = time.monotonic() - begun
     print(
-        f"{server.name}: {PROCESSES} processes, {ROUNDS} tokens expired, {answers.total()} calls in {took:.0f} s; "
-        f"redemptions for each expiry {dict(redemptions)}, answers {dict(answers)}, longest round {longest:.2f} s"
+        f"{server.name}: {PROCESSES} processes, {ROUNDS} tokens expired, {answers.total()} calls "
+        f"in {took:.0f} s; redemptions for each expiry {dict(redemptions)}, "
+        f"answers {dict(answers)}, longest round {longest:.2f} s"
     )
     assert redemptions == {1: ROUNDS}
     assert answers == {"joe": ROUNDS * PROCESSES}
@@ -147,10 +153,7 @@ def test_38_sixteen_processes_redeem_each_token_once_and_no_call_fails(server, s
 def test_38_a_process_that_is_killed_at_any_step_holds_nobody_up_for_longer_than_its_lease(
     server, store, provider
 ):
-    """For each step one process is killed there;
-
-    then three others ask for the same token at once.
-    """
+    """At each step one process is killed; then three others ask for the same token at once."""
     lost = []
 
     def killed(step):
@@ -185,7 +188,7 @@ def test_38_a_process_that_is_killed_at_any_step_holds_nobody_up_for_longer_than
     for step, (outcomes, seconds, id) in found.items():
         is_lost, waits = STEPS[step]
         assert outcomes == {"refresh_lost" if is_lost else "joe"}, step
-        assert lost.count(id) == is_lost, step  # the site's hook hears it once
+        assert lost.count(id) == is_lost, step  # the site's hook is called once
         assert seconds < (LEASE if waits else 0) + SLACK, step
 
 
@@ -193,7 +196,9 @@ def test_a_database_that_is_killed_under_load_fails_with_one_error_and_recovers(
     server, store, provider
 ):
     id = connected(store, provider, user="joe")
-    outcomes, over, answered = [], threading.Event(), [0] * 8
+    outcomes = []
+    over = threading.Event()
+    answered = [0] * 8
 
     def load(number):
         site = connections(store, provider.url)
@@ -208,11 +213,11 @@ def test_a_database_that_is_killed_under_load_fails_with_one_error_and_recovers(
             outcomes.append((time.monotonic(), outcome))
 
     def settled():
-        """Until each thread has made a whole call:
-
-        a token that ends sooner, before it was used, looks revoked.
+        """Wait until each thread has made a whole call: a token that expires before it was used
+        looks revoked.
         """
-        before, patience = list(answered), time.monotonic() + 2 * (TIMEOUT + GRACE)
+        before = list(answered)
+        patience = time.monotonic() + 2 * (TIMEOUT + GRACE)
         while not all(now >= then + 2 for now, then in zip(answered, before, strict=True)):
             assert time.monotonic() < patience, (
                 f"{server.name} does not recover: {Counter(str(o) for _, o in outcomes)}"
@@ -228,7 +233,7 @@ def test_a_database_that_is_killed_under_load_fails_with_one_error_and_recovers(
         running = [threads.submit(load, number) for number in range(8)]
         try:
             expiring(6)
-            provider.expire()  # it goes away in the middle of a refresh
+            provider.expire()  # so that the database goes away in the middle of a refresh
             down = time.monotonic()
             server.kill()
             time.sleep(1)

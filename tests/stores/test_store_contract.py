@@ -1,14 +1,12 @@
-"""What every store promises, whichever it is: tests/stores.py lists them."""
+"""What every store promises; tests/support/stores.py lists the stores."""
 
-import json
-import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from support.processes import in_processes
 from support.stores import KINDS, SHARED_KINDS, connection
 
 from scconnect_wsgi.errors import ConnectionChanged, NotConnected
@@ -17,31 +15,24 @@ from scconnect_wsgi.token import AccessToken
 
 @pytest.fixture(params=KINDS)
 def store(request, tmp_path):
-    """A store of each kind, with nothing in it."""
+    """An empty store of each kind."""
     with closing(request.param(tmp_path)) as store:
         yield store
 
 
 @pytest.fixture(params=SHARED_KINDS)
 def shared_store(request, tmp_path):
-    """A store of each kind that processes share, with nothing in it."""
+    """An empty store of each kind that processes can share."""
     with closing(request.param(tmp_path)) as store:
         yield store
 
 
 def test_what_was_saved_is_loaded(store):
-    stored = store.save(
-        connection(
-            callback_url="https://site.example/cb", obtained_at=7, refreshing_since=8, ended="x"
-        )
+    new = connection(
+        callback_url="https://site.example/cb", obtained_at=7, refreshing_since=8, ended="x"
     )
-    assert stored == connection(
-        callback_url="https://site.example/cb",
-        obtained_at=7,
-        refreshing_since=8,
-        ended="x",
-        version=stored.version,
-    )
+    stored = store.save(new)
+    assert stored == replace(new, version=stored.version)
     assert store.load("one") == stored
 
 
@@ -68,13 +59,13 @@ def test_users_are_told_apart_to_the_letter(store):
     users = ["joe", "Joe", "joë", "joe ", " joe", "%", "j_e", "\N{GRINNING FACE}"]
     for number, user in enumerate(users):
         store.save(connection(str(number), user=user))
-    assert {
-        user: [found.id for found in store.of_user(user) if found.user == user] for user in users
-    } == {user: [str(number)] for number, user in enumerate(users)}
+    for number, user in enumerate(users):
+        ids = [found.id for found in store.of_user(user) if found.user == user]
+        assert ids == [str(number)], user
 
 
 def test_an_id_that_is_not_there(store):
-    with pytest.raises(NotConnected, match="no such connection"):
+    with pytest.raises(NotConnected):
         store.load("one")
     assert store.of_user("user 1") == []
     assert store.of_account("soundcloud:users:1") == []
@@ -106,11 +97,10 @@ def test_deleted_is_gone_and_its_id_may_come_again(store):
 def test_moving_to_another_account_is_seen_in_both_lists(store):
     stored = store.save(connection())
     store.save(replace(stored, user="user 2", account=replace(stored.account, urn="other")))
-    assert (store.of_user("user 1"), store.of_account("soundcloud:users:1")) == ([], [])
-    assert [found.id for found in store.of_user("user 2") + store.of_account("other")] == [
-        "one",
-        "one",
-    ]
+    assert store.of_user("user 1") == []
+    assert store.of_account("soundcloud:users:1") == []
+    assert [found.id for found in store.of_user("user 2")] == ["one"]
+    assert [found.id for found in store.of_account("other")] == ["one"]
 
 
 def test_a_write_over_what_was_not_loaded_is_refused(store):
@@ -199,29 +189,6 @@ def test_of_many_who_ask_for_a_lease_one_gets_it(store):
         assert sum(threads.map(lambda number: store.lease("one", str(number), 60), range(64))) == 1
 
 
-def in_processes(count, work):
-    """What ``work(number)`` returns in each of so many forked processes: JSON, through a pipe."""
-    pipes, pids = [], []
-    for number in range(count):
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                signal.alarm(60)
-                os.write(writer, json.dumps(work(number)).encode())
-            finally:
-                os._exit(0)
-        os.close(writer)
-        pipes.append(reader)
-        pids.append(pid)
-    answers = []
-    for reader, pid in zip(pipes, pids, strict=True):
-        with open(reader, "rb") as file:
-            answers.append(json.loads(file.read() or b"null"))
-        os.waitpid(pid, 0)
-    return answers
-
-
 @pytest.mark.slow
 def test_sixteen_processes_that_begin_at_once_make_the_tables_once(shared_store):
     assert (
@@ -233,9 +200,9 @@ def test_sixteen_processes_that_begin_at_once_make_the_tables_once(shared_store)
 
 @pytest.mark.slow
 def test_a_store_that_was_used_works_on_both_sides_of_a_fork(shared_store):
-    """Forked between calls, as servers do.
+    """The fork is between two calls, as servers do it.
 
-    (Forked within one, SQLite itself would stay locked in the child.)
+    In the middle of a call, SQLite itself would stay locked in the child.
     """
     shared_store.save(connection())
     with ThreadPoolExecutor(4) as threads:
@@ -247,7 +214,7 @@ def test_a_store_that_was_used_works_on_both_sides_of_a_fork(shared_store):
 
 @pytest.mark.slow
 def test_processes_that_count_in_turn_lose_nothing(shared_store):
-    """The exclusive section excludes: each process reads, waits and writes 10 times."""
+    """The exclusive section is exclusive: each process reads, waits and writes 10 times in it."""
     shared_store.save(connection(obtained_at=0))
 
     def count(number):

@@ -1,7 +1,4 @@
-"""Tokens in a store with an Encryption:
-
-unreadable, each at home in its own row, and readable after every rotation.
-"""
+"""A store with an Encryption: nobody can read or move its tokens, and keys can be rotated."""
 
 import sqlite3
 from contextlib import closing
@@ -17,15 +14,17 @@ from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.errors import KeyRemoved, Undecipherable
 from scconnect_wsgi.stores.sql import SQLStore
 
-OLD, NEW = (f"{name} key, as long as a key of ours has to be" for name in ("old", "new"))
+OLD = "old key, as long as a key of ours has to be"
+NEW = "new key, as long as a key of ours has to be"
+TOKEN_OF_ROW_TWO = "(SELECT token FROM scconnect_connections WHERE id = 'two')"
 MOVES = {
-    "the token of another row": "token = (SELECT token FROM scconnect_connections WHERE id = 'two')",
-    "the user": "user_id = 'user 2'",
-    "the address the token is sent to": "api_url = 'https://evil.example'",
+    "the token of another row": f"token = {TOKEN_OF_ROW_TWO}",
+    "another user": "user_id = 'user 2'",
+    "another address to send the token to": "api_url = 'https://evil.example'",
     "a token in the clear": """token = '{"token": "of somebody else"}'""",
-    "half of it": "token = substr(token, 1, length(token) / 2)",
-    "nothing": "token = ''",
-    "no base64": "token = '\N{SNOWMAN}'",
+    "half of the token": "token = substr(token, 1, length(token) / 2)",
+    "an empty token": "token = ''",
+    "a token that is not base64": "token = '\N{SNOWMAN}'",
 }
 
 
@@ -51,7 +50,7 @@ def test_no_token_can_be_read_from_the_files(path, keys):
 
 
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
-def test_what_is_moved_or_changed_by_hand_is_refused(path, move):
+def test_a_row_that_was_changed_by_hand_is_refused(path, move):
     kept = store(path, OLD)
     kept.save(connection("one"))
     kept.save(connection("two", user="user 2"))
@@ -61,22 +60,22 @@ def test_what_is_moved_or_changed_by_hand_is_refused(path, move):
     assert kept.load("two").user == "user 2"
     assert [found.id for found in kept.of_account("soundcloud:users:1")] == ["two"]
     assert kept.of_user("user 1") == []
-    kept.delete("one")  # which is the way out
+    kept.delete("one")  # that is how to get rid of it
 
 
-def test_keys_rotate_and_a_removed_one_is_said(path):
+def test_keys_rotate_and_a_removed_key_has_an_error_of_its_own(path):
     stored = store(path, OLD).save(connection())
-    with pytest.raises(KeyRemoved, match="no longer given"):
+    with pytest.raises(KeyRemoved):
         store(path, NEW).load("one")
     assert store(path, OLD, NEW).load("one") == stored
     stored = store(path, OLD, NEW).save(replace(stored, obtained_at=7))
     assert store(path, NEW).load("one") == stored
-    with pytest.raises(KeyRemoved, match="was given no encryption"):
+    with pytest.raises(KeyRemoved):
         store(path).load("one")
 
 
-def test_whose_key_is_gone_connects_again(path, soundcloud):
-    """The whole flow, into the row of before: the error says that this is the way out."""
+def test_a_user_whose_key_is_gone_connects_again(path, soundcloud):
+    """The whole flow, into the same row, as the error message recommends."""
     ids = []
     for key in (OLD, NEW):
         flow = soundcloud.oauth2()
@@ -88,7 +87,7 @@ def test_whose_key_is_gone_connects_again(path, soundcloud):
     assert ids[0] == ids[1]
 
 
-def test_encryption_is_switched_on_over_what_is_stored(path):
+def test_encryption_can_be_switched_on_for_a_store_with_tokens(path):
     stored = store(path).save(connection())
     with pytest.raises(Undecipherable, match="accept_unencrypted=True"):
         store(path, OLD).load("one")

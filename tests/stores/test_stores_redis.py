@@ -1,4 +1,4 @@
-"""RedisStore beyond what every store promises: its keys, its errors, what can be read in it."""
+"""RedisStore beyond what every store promises: its keys, its errors, and encryption."""
 
 import json
 import socket
@@ -25,12 +25,13 @@ def raw():
 
 
 def test_a_url_that_cannot_work_is_refused_without_its_password():
-    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+    with pytest.raises(ConfigurationError) as caught:
         RedisStore("http://scott:tiger@redis.example")
+    assert caught.value.option == "url"
     assert "tiger" not in str(caught.value)
 
 
-def test_a_server_that_is_away_is_one_error():
+def test_an_unreachable_server_raises_one_kind_of_error():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with closing(RedisStore(f"redis://:tiger@127.0.0.1:{port}/0")) as store:
@@ -43,26 +44,24 @@ def test_a_server_that_is_away_is_one_error():
             lambda: store.delete("one"),
         ]
         for call in calls:
-            with pytest.raises(StoreUnavailable, match="cannot be used now") as caught:
+            with pytest.raises(StoreUnavailable) as caught:
                 call()
-            assert (caught.value.__cause__, "tiger" in str(caught.value)) == (None, False)
+            assert caught.value.__cause__ is None
+            assert "tiger" not in str(caught.value)
 
 
 @pytest.mark.stores
-def test_nothing_but_a_lease_ever_expires_and_nothing_is_left_behind(raw):
+def test_only_a_lease_expires_and_deleting_leaves_nothing_behind(raw):
     with closing(RedisStore(raw.url)) as store:
         store.save(connection())
         assert store.lease("one", "joe", 60)
-        lives = {key.decode(): raw.pttl(key) for key in raw.scan_iter()}
-        assert 59_000 < lives.pop("{scconnect}:lease:one") <= 60_000
-        assert lives == dict.fromkeys(
-            (
-                "{scconnect}:connection:one",
-                "{scconnect}:user:user 1",
-                "{scconnect}:account:soundcloud:users:1",
-            ),
-            -1,
-        )
+        lifetimes = {key.decode(): raw.pttl(key) for key in raw.scan_iter()}
+        assert 59_000 < lifetimes.pop("{scconnect}:lease:one") <= 60_000
+        assert lifetimes == {  # -1: no end
+            "{scconnect}:connection:one": -1,
+            "{scconnect}:user:user 1": -1,
+            "{scconnect}:account:soundcloud:users:1": -1,
+        }
         store.delete("one")
         assert raw.keys() == []
 
@@ -78,11 +77,11 @@ def test_two_prefixes_are_two_stores(raw):
 
 
 @pytest.mark.stores
-def test_redis_that_is_full_or_a_replica_is_one_error(raw):
+def test_a_redis_that_is_full_raises_one_kind_of_error(raw):
     with closing(RedisStore(raw.url)) as store:
         raw.config_set("maxmemory", 1)
         try:
-            with pytest.raises(StoreUnavailable, match="is full"):
+            with pytest.raises(StoreUnavailable):
                 store.save(connection())
         finally:
             raw.config_set("maxmemory", 0)
@@ -94,11 +93,10 @@ def test_encrypted_no_token_can_be_read_and_none_moved_to_another_user(raw):
     with closing(RedisStore(raw.url, encryption=Encryption(KEYS))) as store:
         store.save(connection("one"))
         store.save(connection("two", user="user 2"))
-        one, two = (
-            json.loads(raw.hget(f"{{scconnect}}:connection:{id}", "data")) for id in ("one", "two")
-        )
+        one = json.loads(raw.hget("{scconnect}:connection:one", "data"))
+        two = json.loads(raw.hget("{scconnect}:connection:two", "data"))
         assert "refresh" not in one["token"]
         raw.hset("{scconnect}:connection:two", "data", json.dumps({**two, "token": one["token"]}))
-        with pytest.raises(Undecipherable, match="copied over another"):
+        with pytest.raises(Undecipherable):
             store.load("two")
         assert store.load("one").user == "user 1"

@@ -1,7 +1,7 @@
-"""A primary that was demoted answers "read only" on the connections that it still has. Threat 54.
+"""A demoted primary answers "read only" on connections that are still open. Threat 54.
 
-Each test has two real servers, and a port that leads to the primary. Connections that are kept stay
-with the old one.
+Each test has two real servers, and a port that leads to the primary. Open connections stay with the
+old one.
 """
 
 import time
@@ -65,7 +65,7 @@ def redis_with_another_pool(url):
 
 
 class Kind(NamedTuple):
-    """A server of ``databases``, how it is demoted, and how a site reaches one on a port."""
+    """A kind of server, how it is demoted, and the store that a site uses for it."""
 
     server: str
     url: str
@@ -91,11 +91,13 @@ class Pair:
     """The store of a site, and its two servers."""
 
     def __init__(self, kind, servers, forwarder):
-        self._kind, self._servers, self._forwarder = kind, servers, forwarder
+        self._kind = kind
+        self._servers = servers
+        self._forwarder = forwarder
         self.store = kind.store(kind.url.format(forwarder.port))
 
     def switch_over(self):
-        """The second server takes over with all that is stored, and the first one is demoted."""
+        """Copy everything to the second server, demote the first, and lead the port there."""
         old, new = self._servers
         with closing(self._kind.store(self._kind.url.format(new.port))) as copy:
             for kept in self.store.of_user("user 1"):
@@ -109,7 +111,8 @@ class Pair:
 @pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def pair(request):
     kind = request.param
-    old, new = databases.another(kind.server), databases.another(kind.server)
+    old = databases.another(kind.server)
+    new = databases.another(kind.server)
     with old, new, forwarding(old.port) as forwarder:
         pair = Pair(kind, (old, new), forwarder)
         with closing(pair.store):
@@ -126,7 +129,7 @@ def outcome(call, *arguments):
 
 def test_54_a_demoted_primary_is_left_after_one_answer(pair):
     stored = pair.store.save(connection())
-    with ThreadPoolExecutor(8) as threads:  # several connections are kept
+    with ThreadPoolExecutor(8) as threads:  # so that several connections are open
         list(threads.map(pair.store.load, ["one"] * 64))
     pair.switch_over()
     assert [outcome(pair.store.save, connection(str(number))) for number in range(6)] == [

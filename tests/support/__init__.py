@@ -10,7 +10,7 @@ Users and what they see:
 Sites and providers:
 
 * site: a site with the button on a real socket, and a store for its tokens
-* sandboxes, flows: the sandbox of this process, and the flows of both protocols against it
+* flows: the flows of both protocols against a sandbox, without a site
 * world: a site and a provider without the middleware, for tests of the browser files alone
 * wire: the hostile server, which sends exactly the bytes that a test wants sent
 * sites, frameworks: the same small site in each framework, and which of them are tested

@@ -1,8 +1,7 @@
 """Search what a test wrote, to logs of any level, stdout and stderr, for the secrets that it met.
 
 Whatever meets a secret calls ``met(secret)``: the browser of the tests for its cookies, the storage
-for the tokens it is given, and the sandboxes of this process (support.sandboxes) for each code,
-token and secret that they make.
+for the tokens it is given, and the sandboxes of this process for each code and token they issue.
 """
 
 from __future__ import annotations
@@ -13,17 +12,28 @@ import sys
 import zlib
 from base64 import urlsafe_b64decode
 
+from scconnect_wsgi.sandbox.state import ISSUED
+
 SHORTEST = 12  # characters; anything shorter is a word of a test, and no secret
 FOREIGN = ("oauthlib", "requests", "requests_oauthlib", "urllib3")
 
-_met: list[str] = []  # extended and copied in one step each: threads meet secrets too
+_met: list[object] = []  # extended and copied in one step each: threads meet secrets too
 
 
-def met(*secrets: object) -> None:
-    """Remember secrets; what is no string, or too short, is none."""
-    _met.extend(
-        [secret for secret in secrets if isinstance(secret, str) and len(secret) >= SHORTEST]
-    )
+def met(*things: object) -> None:
+    """Remember secrets: strings, or records of the sandbox that hold some now or later."""
+    _met.extend(things)
+
+
+def listen_to_sandboxes() -> None:
+    """Remember, from now on, each code and token that a sandbox of this process issues."""
+    # A hook of this kind stays until the process ends
+    sys.addaudithook(_on_audit)
+
+
+def _on_audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event == ISSUED:
+        met(*arguments)
 
 
 def met_cookie(value: str) -> None:
@@ -39,7 +49,12 @@ def met_cookie(value: str) -> None:
 
 
 def secrets_met() -> set[str]:
-    return set(_met)
+    found = set()
+    for thing in list(_met):
+        record = [getattr(thing, name, None) for name in ("secret", "verifier")]
+        values = [thing] if isinstance(thing, str) else record
+        found |= {value for value in values if isinstance(value, str) and len(value) >= SHORTEST}
+    return found
 
 
 def forget() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from scconnect_wsgi import ConnectError, OAuth1, OAuth2, Transport
+from scconnect_wsgi.sandbox import Sandbox
 from support.browser import Browser
 from support.responses import query
-from support.sandboxes import Sandbox
 
 CLIENT = ("sandbox-client", "sandbox-secret")
 CALLBACK = "http://127.0.0.1:9/oauth/access_token"  # no server listens there

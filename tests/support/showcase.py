@@ -12,9 +12,8 @@ from types import SimpleNamespace
 
 from scconnect_wsgi import OAuth2, SCConnect
 from scconnect_wsgi.demo import start
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 from support.flows import CLIENT
-from support.sandboxes import Sandbox
 from support.windows import decide, log_in, popup_of
 
 KEY = "a secret key that is long enough for a showcase"

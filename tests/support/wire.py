@@ -7,6 +7,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -139,6 +140,18 @@ def saying_once(data):
     def talk(connection):
         connection.request()
         connection.send(data)
+
+    return talk
+
+
+def dripping(data, pause=0.02):
+    """Answer one request with these bytes, one at a time, with ``pause`` seconds after each."""
+
+    def talk(connection):
+        connection.request()
+        for position in range(len(data)):
+            connection.send(data[position : position + 1])
+            time.sleep(pause)
 
     return talk
 

@@ -20,11 +20,10 @@ from support.commands import environment
 from support.paths import TESTS
 from support.ports import wait_for
 from support.responses import landed
-from support.sandboxes import Sandbox
 from support.site import Site
 from support.wire import answer, saying_once, wire
 
-from scconnect_wsgi.sandbox import serve
+from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.sandbox.server import Server
 
 pytestmark = pytest.mark.slow
@@ -63,7 +62,9 @@ from scconnect_wsgi import SCConnect
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores.sql import SQLStore
 
-pages, root = os.environ["PAGES"], os.environ["ROOT"]  # the same sandbox, over http for people and https for us
+# The same sandbox, over http for people and https for us
+pages = os.environ["PAGES"]
+root = os.environ["ROOT"]
 provider = OAuth2Provider(f"{pages}/authorize", f"{root}/oauth/token", api_url=root)
 flow = OAuth2(*CLIENT, provider=provider, transport=Transport(ca_bundle=os.environ["BUNDLE"]))
 connections = Connections(flow, SQLStore(os.environ["STORE"]), identify=lambda request: "joe")
@@ -77,7 +78,8 @@ def page(environ, start_response):
     return [said.encode()]
 
 
-application = SCConnect(page, flow, secret_key=KEY, store_token=connections.store_token, identify=lambda request: "joe")
+options = {"store_token": connections.store_token, "identify": lambda request: "joe"}
+application = SCConnect(page, flow, secret_key=KEY, **options)
 """
 
 
@@ -156,7 +158,8 @@ from support.stores import connection
 
 url, bundle, library, order = sys.argv[1:]
 provider = OAuth2Provider(f"{url}/authorize", f"{url}/token", api_url=url)
-flow = OAuth2("client", "secret", provider=provider, transport=Transport(timeout=5, ca_bundle=bundle))
+transport = Transport(timeout=5, ca_bundle=bundle)
+flow = OAuth2("client", "secret", provider=provider, transport=transport)
 store = SQLStore("sqlite://")
 store.save(connection("one", user="joe", api_url=url))
 session = Connections(flow, store, identify=lambda request: None).session("one", user="joe")
