@@ -79,7 +79,7 @@ def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
     assert len(known) >= (6 if protocol == "oauth1" else 5)
 
 
-def test_32_a_line_of_a_library_counts_where_the_package_made_it():
+def test_32_a_line_of_a_library_counts_if_the_package_caused_it():
     """urllib3 logs the address of each request at DEBUG; ours may never hold a secret."""
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
         browser.get(f"{provider.url}/?{SECRET}")

@@ -178,7 +178,7 @@ def test_no_button_changes_its_size_while_it_waits(visit, words):
         assert element.bounding_box() == before
 
 
-def test_a_button_is_called_by_its_text_also_when_it_waits_or_is_empty(visit):
+def test_a_button_has_a_name_even_if_it_waits_or_is_empty(visit):
     page = visit()
     names = re.findall(r'- (?:button|link) "([^"]*)"', page.locator("main").aria_snapshot())
     assert names[:2] == [LABEL, f"{LABEL} {BUSY}"]
@@ -213,7 +213,7 @@ def test_a_button_is_large_enough(visit, touch, least):
         assert element.bounding_box()["height"] >= (24 if small and not touch else least)
 
 
-def test_with_high_contrast_the_systems_colours_draw_text_edge_and_cloud(visit):
+def test_in_forced_colours_the_system_draws_text_edge_and_cloud(visit):
     page = visit(forced_colors="active")
     for element in page.locator(BUTTON).all():
         ground = style(element, "backgroundColor")
@@ -233,7 +233,7 @@ def test_nothing_moves_for_users_who_want_less_motion(visit, motion, moves):
     assert page.evaluate("document.getAnimations().length > 0") is moves
 
 
-def test_right_to_left_the_cloud_is_on_the_right(visit):
+def test_in_right_to_left_text_the_cloud_is_on_the_right(visit):
     page = visit()
     left, right = (
         page.locator(f"p[{where}] {BUTTON}").first for where in ('data-looks=""', 'dir="rtl"')

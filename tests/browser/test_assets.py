@@ -321,7 +321,7 @@ def test_a_second_click_focuses_the_popup_that_is_open(context, world):
     page = opened(context, world.page(prepare(endpoint(wait=1))))
     popup = popup_of(page)
     popup.wait_for_selector("#allow")
-    assert page.evaluate("sessionStorage.length") == 0  # the flow's id is in the popup's copy alone
+    assert page.evaluate("sessionStorage.length") == 0  # only the popup's copy has the flow's id
     page.click("#sc-connect")
     page.wait_for_timeout(200)
     assert context.pages == [page, popup]
@@ -369,7 +369,7 @@ def test_the_keyboard_works_and_the_page_does_not_jump(context, world):
 
 
 @browser_test
-def test_what_stood_in_window_sc_before_stays(context, world):
+def test_earlier_contents_of_window_sc_stay(context, world):
     before = "<script>window.SC = {Widget: 1, Connect: {extra: 2}}</script>" + SPECIFIED_BUTTON
     page = opened(
         context,
@@ -422,7 +422,7 @@ def test_a_popup_that_cannot_close_says_so_and_delivers_once(context, world):
 
 
 @browser_test
-def test_close_html_alone_says_what_happened_and_stays(context, world):
+def test_close_html_without_an_opener_says_what_happened_and_stays(context, world):
     page, sentences = context.new_page(), {}
     for code in [*CODES, "__proto__", "of_tomorrow", ""]:
         with page.expect_console_message(lambda message: message.type == "warning") as warning:

@@ -97,7 +97,7 @@ def test_a_refusal_reaches_the_page_and_nothing_is_stored(person, protocol):
 
 
 @both_protocols
-def test_an_account_is_its_own_browsers(demo, person, protocol):
+def test_an_account_belongs_to_the_browser_that_connected_it(demo, person, protocol):
     path = f"/account?oauth_token_id={connect(person, ROOTS[protocol])['oauth_token_id']}"
     assert requests.get(demo.url + path, timeout=10).status_code == 404
     with visitor(demo) as stranger:
@@ -112,7 +112,7 @@ def test_connecting_again_replaces_the_token(person):
     assert person.get("/connections").json() == {"oauth2": second["oauth_token_id"]}
 
 
-def test_disconnecting_is_for_the_demos_own_page(demo, person):
+def test_only_the_demos_own_page_may_disconnect(demo, person):
     path = f"?oauth_token_id={connect(person)['oauth_token_id']}"
     assert person.session.post(f"{demo.url}/disconnect{path}", timeout=10).status_code == 403
     assert person.post(f"/disconnect{path}", Origin="http://localhost:1").status_code == 403
@@ -121,7 +121,7 @@ def test_disconnecting_is_for_the_demos_own_page(demo, person):
     assert person.get(f"/account{path}").status_code == 404
 
 
-def test_a_token_taken_back_is_a_friendly_sentence(demo, person):
+def test_a_revoked_token_is_explained(demo, person):
     path = f"/account?oauth_token_id={connect(person)['oauth_token_id']}"
     sandbox = re.search(r"http://127\S+", demo.greeting)[0]
     assert requests.post(f"{sandbox}sandbox/revoke", timeout=10).status_code == 204
@@ -130,7 +130,7 @@ def test_a_token_taken_back_is_a_friendly_sentence(demo, person):
     assert "no longer accepts" in answer.json()["error"]
 
 
-def test_the_tokens_are_where_it_says_and_its_owners_alone(demo):
+def test_the_tokens_are_where_it_says_and_only_their_owner_reads_them(demo):
     path = demo.folder / "demo.sqlite3"
     assert str(path) in demo.greeting
     assert path.stat().st_mode & 0o777 == 0o600
@@ -157,11 +157,11 @@ def test_the_page_needs_nothing_that_its_policy_forbids(person):
         ("/account?oauth_token_id=%ff", 400),
     ],
 )
-def test_an_odd_request_is_answered(person, path, status):
+def test_an_unusual_request_gets_a_response(person, path, status):
     assert person.get(path).status_code == status
 
 
-def test_opened_by_its_number_it_moves_to_the_name_its_flows_come_back_to(demo):
+def test_an_ip_address_redirects_to_the_name_that_flows_return_to(demo):
     answer = requests.get(
         demo.url.replace("localhost", "127.0.0.1"), allow_redirects=False, timeout=10
     )
@@ -169,7 +169,7 @@ def test_opened_by_its_number_it_moves_to_the_name_its_flows_come_back_to(demo):
 
 
 @both_protocols
-def test_one_protocol_alone_answers_on_the_usual_paths(tmp_path, protocol):
+def test_a_demo_of_one_protocol_uses_the_usual_paths(tmp_path, protocol):
     with scconnect(tmp_path, "demo", "--port", "0", "--protocol", protocol) as demo:
         with visitor(demo) as person:
             assert re.findall(r'data-protocol="(\w+)"', person.get("/").text) == [protocol]
@@ -179,7 +179,7 @@ def test_one_protocol_alone_answers_on_the_usual_paths(tmp_path, protocol):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["demo", "sandbox"])
-def test_it_ends_with_a_word(tmp_path, command, number):
+def test_it_says_that_it_stopped(tmp_path, command, number):
     with scconnect(tmp_path, command, "--port", "0") as started:
         output, errors = started.stop(number)
     assert output == "Stopped.\n"
@@ -279,7 +279,7 @@ def test_good_settings_are_told_the_callback_to_register():
     assert "https://app.example/shop/oauth/access_token\n" in done.stdout
 
 
-def test_the_protocol_of_2009_is_told_that_soundcloud_is_not_for_it():
+def test_a_site_with_oauth1_is_told_that_soundcloud_has_retired_it():
     done = run("check", **{**SETTINGS, "SCCONNECT_PROTOCOL": "oauth1"})
     assert done.returncode == 0
     assert "retired" in done.stdout
@@ -331,7 +331,7 @@ def example(tmp_path):
     assert "Traceback" not in errors
 
 
-def test_the_example_connects_and_hears_a_refusal(example):
+def test_the_example_connects_and_is_told_of_a_refusal(example):
     with visitor(example) as person:
         assert connect(person) == {"oauth_token_id": "1"}
         assert connect(person, choice="deny")["error"] == "access_denied"
@@ -351,7 +351,7 @@ def press(page, selector, choice):
 
 @pytest.mark.browser
 @both_protocols
-def test_a_person_denies_then_allows_then_disconnects(demo, page, protocol):
+def test_a_user_denies_then_allows_then_disconnects(demo, page, protocol):
     card = f"#{protocol}"
     page.goto(demo.url)
 

@@ -219,7 +219,7 @@ def test_pip_brings_the_declared_packages_and_what_they_need(wheel, tmp_path):
     assert set(needed_by) - {"scconnect-wsgi"} == core.union(*(needed_by[name] for name in core))
 
 
-def test_built_twice_it_is_the_same_to_the_byte(source, sdist, wheel, tmp_path):
+def test_two_builds_are_the_same_byte_for_byte(source, sdist, wheel, tmp_path):
     """Anyone with the sources can check that a package was made from them."""
     # shutil.copy gives the files new times
     elsewhere = shutil.copytree(source, tmp_path / "elsewhere", copy_function=shutil.copy)
@@ -228,12 +228,12 @@ def test_built_twice_it_is_the_same_to_the_byte(source, sdist, wheel, tmp_path):
         assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
 
 
-def test_a_package_index_takes_both(sdist, wheel):
+def test_a_package_index_accepts_both(sdist, wheel):
     said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", sdist, wheel)
     assert said.count("PASSED") == 2
 
 
-def test_what_the_wheel_says_of_itself(wheel):
+def test_the_metadata_of_the_wheel(wheel):
     metadata = metadata_of(wheel)
     classifiers = metadata.get_all("Classifier")
     assert (metadata["Name"], metadata["License-Expression"]) == ("scconnect-wsgi", "MIT")
@@ -264,7 +264,7 @@ def test_the_oldest_versions_are_the_lower_bounds(wheel):
     assert {name: f">={version}" for name, version in oldest.items()} == bounds
 
 
-def test_threat_47_what_the_package_imports_it_declares(wheel):
+def test_threat_47_the_package_declares_everything_it_imports(wheel):
     declared = {canonicalize_name(requirement.name) for requirement in requirements_of(wheel)}
     imported = set()
     for path in (CHECKOUT / "scconnect_wsgi").rglob("*.py"):

@@ -172,7 +172,7 @@ def test_every_error_of_a_call_is_in_the_table():
         assert issubclass(getattr(errors, name), errors.ConnectError)
 
 
-def test_every_snippet_is_one_that_is_run():
+def test_every_snippet_is_run():
     languages = set(re.findall(r"^```(\w+)$", TOKENS, re.MULTILINE))
     assert languages == {"python", "html", "py"}  # examples/test_frameworks.py runs `py`: Flask
     for snippet in blocks("python"):

@@ -70,7 +70,7 @@ def test_a_refusal_logs_nobody_in(example):
 
 
 @each_framework
-def test_a_made_up_session_is_nobodys(example):
+def test_a_made_up_session_logs_nobody_in(example):
     with Browser() as mallory:
         for name in ("session", "sessionid", "user"):
             mallory.session.cookies.set(name, "joe")
@@ -151,9 +151,7 @@ def test_a_session_planted_before_the_login_is_not_the_one_after(example):
 
 
 @pytest.mark.parametrize("framework", ["django"])
-def test_a_key_of_a_stored_session_planted_before_the_login_opens_nothing_after_it(
-    framework, tmp_path
-):
+def test_a_session_key_planted_before_the_login_opens_nothing_after_it(framework, tmp_path):
     """Sessions in files, as in a database: the cookie is a key, which an attacker may plant."""
     text = text_of(framework).replace("backends.signed_cookies", "backends.file")
     (tmp_path / "app.py").write_text(
@@ -265,7 +263,7 @@ def test_an_example_takes_its_credentials_from_the_environment(framework):
     assert query(done.stdout.split()[-1])["client_id"] == "an-id"
 
 
-def test_the_examples_differ_in_their_frameworks_lines_alone():
+def test_the_examples_differ_only_in_their_frameworks_lines():
     first, *others = (common_lines(framework) for framework in ALL.split()[1:])
     assert len(first) > 30
     assert others == [first] * len(others)
