@@ -84,9 +84,8 @@ def connecting(site: Callable, user: User, count: int) -> Callable[[], float]:
     """A variant: milliseconds of this process's CPU that one connection takes."""
 
     def run() -> float:
-        connect(
-            site, user
-        )  # a first one, not counted: the connection to the provider rested meanwhile
+        # Not counted, as the connection to the provider may be stale by now
+        connect(site, user)
         return sum(connect(site, user) for _ in range(count)) / count * 1000
 
     return run

@@ -33,7 +33,8 @@ class PeerSite:
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/oauth/request_token":
             location, pending = self.start()
-            cookie = f"pending={self.cookies.dumps(pending)}; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=600"
+            attributes = "Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=600"
+            cookie = f"pending={self.cookies.dumps(pending)}; {attributes}"
         else:
             answer = parse_qs(environ["QUERY_STRING"])
             held = SimpleCookie(environ["HTTP_COOKIE"])["pending"].value

@@ -47,9 +47,8 @@ def costs(modules: str, column: int) -> Callable[[], float]:
 
 
 def rows(quick: bool) -> list[Row]:
-    along = imported("scconnect_wsgi")[
-        2
-    ]  # the first run may also write .pyc files; it is not counted
+    # Not counted, as this first run may also write .pyc files
+    along = imported("scconnect_wsgi")[2]
     imported(NEEDED)
     if along:
         sys.exit(f"`import scconnect_wsgi` imports its {', '.join(along)} too")

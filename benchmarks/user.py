@@ -1,4 +1,7 @@
-"""The user in front of a browser: signed in at the provider, and allowing whatever is asked."""
+"""The user of the benchmarks, who takes as little of the shared cores as one can.
+
+The Browser of the tests asks for every page, as people do; that would be measured too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class User:
-    """joe, who signs in once. Speaks plain http to the provider, also where the site speaks TLS."""
+    """joe, who logs in once, and speaks plain http to the provider even if the site speaks TLS."""
 
     def __init__(self, provider: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(provider).netloc, timeout=30)
@@ -21,9 +24,9 @@ class User:
         self._allow: dict[str, str] = {}
 
     def allow(self, authorize_url: str) -> str:
-        """Press Allow on the provider's page:
+        """Press Allow on the provider's page.
 
-        the address that the provider sends the browser back to.
+        Return the address that the provider sends the browser back to.
         """
         parts = urlsplit(authorize_url)
         target = f"{parts.path}?{parts.query}"

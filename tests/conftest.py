@@ -1,7 +1,4 @@
-"""What all tests share:
-
-a browser, the sandbox as a process of its own, and the canary for leaked secrets.
-"""
+"""What all tests share: browsers, sandboxes, and the canary for leaked secrets."""
 
 import os
 import pathlib
@@ -14,24 +11,21 @@ from types import SimpleNamespace
 import pytest
 import requests
 from support import canary, databases
+from support.browser import Browser
 from support.engines import table
-from support.helpers import CLIENT, KEY, Browser
+from support.flows import CLIENT
+from support.site import KEY
 
 import scconnect_wsgi
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.state import Access, Code, Grant, RequestToken, State
 
 OUTPUT = pytest.StashKey()
-INSTALLED = (
-    "TESTS_INSTALLED" in os.environ
-)  # set by tox.ini: the wheel is under test, and nothing may be left out
+# Set by tox.ini: the wheel is under test, and no test may be skipped
+INSTALLED = "TESTS_INSTALLED" in os.environ
 
 
 def pytest_sessionstart():
-    """Under tox the wheel and not the checkout, in `make quick` the checkout:
-
-    whatever sys.path has come to.
-    """
+    """Make sure that the wheel is tested under tox, and the checkout in `make quick`."""
     place = pathlib.Path(scconnect_wsgi.__file__).parent.parent
     expected = (
         pathlib.Path(sysconfig.get_path("purelib"))
@@ -47,6 +41,7 @@ def pytest_sessionstart():
 
 def pytest_configure(config):
     config.stash[table.VERSIONS] = {}
+    canary.listen_to_sandboxes()
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -60,14 +55,14 @@ def pytest_sessionfinish():
 
 @pytest.fixture
 def browser():
-    """A browser without a screen, its cookies its own."""
+    """A browser without a screen, with cookies of its own."""
     with Browser() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def provider():
-    """A sandbox of this process on a socket: its url, its counts, itself."""
+    """A sandbox of this process on a socket: ``url``, ``counts`` and ``sandbox``."""
     sandbox = Sandbox()
     with serve(sandbox) as server:
         yield SimpleNamespace(url=server.url, counts=sandbox.counts, sandbox=sandbox)
@@ -88,10 +83,7 @@ def root(sandbox):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Debian's Chromium, its popup blocker on.
-
-    A machine without one fails: these tests are not optional.
-    """
+    """Debian's Chromium with its popup blocker on; without one these tests fail."""
     from playwright.sync_api import sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -116,11 +108,9 @@ def chromium():
 
 @pytest.fixture
 def context(chromium):
-    """A fresh profile, in which no page may raise an error or break its own content security
-    policy.
-    """
+    """A fresh profile, whose pages raise no error and keep their own content security policy."""
     context = chromium.new_context()
-    context.set_default_timeout(5000)
+    context.set_default_timeout(15_000)  # milliseconds
     complaints = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on(
@@ -136,7 +126,7 @@ def context(chromium):
 
 
 class SandboxProcess:
-    """The sandbox in another process, as a provider is."""
+    """A sandbox in another process, as a provider is."""
 
     def __init__(self, url):
         self.url = url
@@ -156,6 +146,7 @@ def sandbox_process():
             yield SandboxProcess(process.stdout.readline().split()[-1])
         finally:
             process.terminate()
+            process.communicate(timeout=10)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -164,32 +155,15 @@ def pytest_runtest_makereport(item, call):
     if INSTALLED and report.skipped:
         report.outcome, report.longrepr = (
             "failed",
-            f"skipped, where nothing may be: {report.longrepr}",
+            f"skipped, but no test may be: {report.longrepr}",
         )
     item.stash[OUTPUT] = report.capstdout + report.capstderr
     return report
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _what_the_sandbox_hands_out():
-    """Whatever a sandbox of this process remembers is told to the canary on the way, and nothing is
-    changed.
-    """
-    real = State.remember
-
-    def remember(state, store, key, value):
-        if isinstance(value, (Access, Code, Grant, RequestToken)):
-            canary.met(key, value)
-        return real(state, store, key, value)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(State, "remember", remember)
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _no_secret_is_written_anywhere(request):
-    """Threat 32, around every test: no secret in a log at any level, nor on stdout or stderr."""
+    """Around every test (threat 32): no secret is in a log of any level, on stdout or stderr."""
     canary.forget()
     with canary.Listener() as listener:
         yield

@@ -1,7 +1,4 @@
-"""The canary of conftest.py sings:
-
-each way a secret may get out is noticed, and nothing else is.
-"""
+"""The canary of conftest.py notices each way in which a secret may get out, and nothing else."""
 
 import logging
 import os
@@ -11,40 +8,48 @@ import sys
 
 import pytest
 from support import canary
-from support.helpers import Browser, flow_for, running_site
+from support.browser import Browser
+from support.flows import flow_for
 from support.paths import TESTS
+from support.site import running_site
 
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.transport.client import HTTPRequest, Transport
 
 SECRET = "one-time-secret-of-this-test"
+IMPORTS = """
+import logging
+
+import scconnect_wsgi
+from scconnect_wsgi.sandbox import Sandbox, serve
+from support.flows import CLIENT, dance, flow_for
+from support.site import KEY, Store
+"""
 LEAKS = {
-    "a log line": "logging.getLogger('anything').debug('it is %s', helpers.KEY)",
+    "a log line": "logging.getLogger('anything').debug('it is %s', KEY)",
     "a chained exception": """
     try:
         try:
-            raise KeyError(helpers.CLIENT[1])
+            raise KeyError(CLIENT[1])
         except KeyError as error:
             raise ValueError('harmless') from error
     except ValueError:
         logging.getLogger('scconnect_wsgi').warning('it failed', exc_info=True)""",
-    "stdout": "print(helpers.KEY)",
-    "stderr": "import os; os.write(2, helpers.CLIENT[1].encode())",
+    "stdout": "print(KEY)",
+    "stderr": "import os; os.write(2, CLIENT[1].encode())",
     "a stored token": """
-    helpers.Store()(scconnect_wsgi.AccessToken('a-token-that-was-stored'), None)
+    Store()(scconnect_wsgi.AccessToken('a-token-that-was-stored'), None)
     logging.getLogger('scconnect_wsgi').info('a-token-that-was-stored')""",
-    "what the sandbox hands out": """
-    from scconnect_wsgi.sandbox.state import Access, Grant, State
-    State().remember({}, 'a-token-of-the-sandbox', Access(Grant('joe')))
-    logging.info('a-token-of-the-sandbox')""",
+    "a token that the sandbox makes": """
+    with serve(Sandbox()) as provider:
+        logging.info(dance(flow_for('oauth2', provider.url)).token)""",
 }
 
 
 def test_32_a_leak_fails_the_test_it_happens_in(tmp_path):
     codes = [*LEAKS.values(), "logging.info('harmless'); print('harmless')"]
     tests = [f"def test_{number}():\n    {code.strip()}\n" for number, code in enumerate(codes)]
-    imports = "import logging, scconnect_wsgi\nfrom support import helpers"
-    (tmp_path / "test_it.py").write_text("\n\n".join([imports, *tests]))
+    (tmp_path / "test_it.py").write_text("\n\n".join([IMPORTS, *tests]))
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)]),
@@ -74,11 +79,8 @@ def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
     assert len(known) >= (6 if protocol == "oauth1" else 5)
 
 
-def test_32_a_line_of_a_library_counts_where_the_package_made_it():
-    """urllib3 logs the address of each request at DEBUG:
-
-    no secret may ever stand in one of ours.
-    """
+def test_32_a_line_of_a_library_counts_if_the_package_caused_it():
+    """urllib3 logs the address of each request at DEBUG; ours may never hold a secret."""
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
         browser.get(f"{provider.url}/?{SECRET}")
         assert listener.leaks({SECRET}) == []

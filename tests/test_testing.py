@@ -1,7 +1,4 @@
-"""The pytest plugin, as somebody who installed the package uses it:
-
-in a folder of their own, without ours.
-"""
+"""The pytest plugin, as a user of the package has it: in a folder of their own, without ours."""
 
 import os
 import re
@@ -23,7 +20,7 @@ KEY = "a secret key of a site that is under test"
 
 
 def run_pytest(folder, *options):
-    """pytest in a folder, with every warning an error, and with nothing of this folder."""
+    """Run pytest in a folder, with every warning an error and without our own settings."""
     environment = {
         name: text
         for name, text in os.environ.items()
@@ -57,18 +54,18 @@ def test_the_tests_of_the_documentation_pass(tmp_path):
 
 
 @pytest.mark.slow
-def test_where_nobody_asks_for_it_nothing_of_the_package_is_imported(tmp_path):
+def test_without_a_use_of_the_fixture_nothing_of_the_package_is_imported(tmp_path):
     (tmp_path / "test_it.py").write_text(
         "import sys\n\n\ndef test_it():\n"
-        "    ours = {'scconnect_wsgi', 'scconnect_wsgi_pytest', 'requests', 'oauthlib', 'webob'}\n"
-        "    assert ours & set(sys.modules) == {'scconnect_wsgi_pytest'}\n"
+        "    names = {'scconnect_wsgi', 'scconnect_wsgi_pytest', 'requests', 'oauthlib', 'webob'}\n"
+        "    assert names & set(sys.modules) == {'scconnect_wsgi_pytest'}\n"
     )
     done = run_pytest(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def page(environ, start_response):
-    """Hands the token over to nobody, and says who came."""
+    """Answer with the token that was handed over, and with the cookies."""
     start_response(
         "200 OK", [("Content-Type", "text/plain"), ("Set-Cookie", "session=joe; Path=/")]
     )

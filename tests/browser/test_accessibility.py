@@ -1,13 +1,10 @@
-"""Every page a person can see, measured in Chromium:
-
-axe-core with all its rules, contrast, focus, motion.
-"""
+"""Every page that a user sees, measured in Chromium: axe-core, contrast, focus, motion."""
 
 import pathlib
 import re
 
 import pytest
-from browser.test_assets import contrast
+from support.page import contrast
 from support.showcase import BUSY, LABEL, LOOKS, PAGES, running
 
 pytestmark = pytest.mark.browser
@@ -24,11 +21,9 @@ def world():
 
 @pytest.fixture
 def visit(chromium, world):
-    """Opens the page of the buttons with what the system is set to;
-
-    nothing there may break the site's policy.
-    """
-    contexts, complaints = [], []
+    """Open the page of the buttons with settings of the system; it keeps the site's policy."""
+    contexts = []
+    complaints = []
 
     def visit(**settings):
         context = chromium.new_context(**settings)
@@ -55,17 +50,20 @@ def style(element, property_, pseudo=""):
 
 
 def axe_script():
-    """Of the dependency group `browser`;
+    """Return the path of axe-core.
 
-    imported late, as the tests without a browser read this file too.
+    It is imported here, as pytest reads this module where no browser is installed too.
     """
     import axe_playwright_python
 
     return pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js"
 
 
-RUN_AXE = """() => axe.run(document, {runOnly: undefined, resultTypes: ['violations']})
-    .then(found => found.violations.map(v => `${v.id}: ${v.help}: ${v.nodes.map(n => n.html).join(' | ')}`))"""
+RUN_AXE = """async () => {
+    const {violations} = await axe.run(document, {runOnly: undefined, resultTypes: ['violations']});
+    const markup = it => it.nodes.map(node => node.html).join(' | ');
+    return violations.map(it => `${it.id}: ${it.help}: ${markup(it)}`);
+}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -73,8 +71,7 @@ RUN_AXE = """() => axe.run(document, {runOnly: undefined, resultTypes: ['violati
 @pytest.mark.parametrize("name", ["the buttons", *PAGES])
 def test_axe_finds_nothing(chromium, world, name, scheme, width):
     size = {"width": width, "height": 844}
-    # Its policy lifted, since axe is a script of nobody's; that pages keep theirs, other tests see
-    # to.
+    # Without its policy, which forbids axe; other tests see that pages keep theirs.
     context = chromium.new_context(
         bypass_csp=True, color_scheme=scheme, viewport=size, reduced_motion="reduce"
     )
@@ -96,7 +93,7 @@ def test_axe_finds_nothing(chromium, world, name, scheme, width):
 @pytest.mark.parametrize(
     "name", [name for name in PAGES if "sandbox" not in name and "demo" not in name]
 )
-def test_every_page_of_ours_offers_a_way_on(chromium, world, name):
+def test_every_page_of_ours_leads_on(chromium, world, name):
     context = chromium.new_context()
     page = context.new_page()
     PAGES[name](page, world)
@@ -107,7 +104,7 @@ def test_every_page_of_ours_offers_a_way_on(chromium, world, name):
 
 
 def shown_text(element):
-    """The colour of the text that can be seen: in the time of waiting that is the other one."""
+    """Return the colour of the text that can be seen, which is another one while it waits."""
     hidden = style(element, "color") == CLEAR
     return style(element, "color", "::after" if hidden or not element.inner_text() else "")
 
@@ -155,9 +152,8 @@ def test_the_focus_can_be_seen_on_any_ground(visit):
             style(focused, "outlineColor"),
             re.match(r"rgb\([^)]*\)", style(focused, "boxShadow"))[0],
         ]
-        assert (
-            contrast(*ring) >= 10
-        )  # so that one of the two has 3:1 at least with whatever is behind it
+        # So that one of the two has at least 3:1 with any ground
+        assert contrast(*ring) >= 10
         seen.add(
             focused.evaluate("e => [...document.querySelectorAll('.sc-connect-button')].indexOf(e)")
         )
@@ -182,7 +178,7 @@ def test_no_button_changes_its_size_while_it_waits(visit, words):
         assert element.bounding_box() == before
 
 
-def test_a_button_is_called_by_its_text_also_when_it_waits_or_is_empty(visit):
+def test_a_button_has_a_name_even_if_it_waits_or_is_empty(visit):
     page = visit()
     names = re.findall(r'- (?:button|link) "([^"]*)"', page.locator("main").aria_snapshot())
     assert names[:2] == [LABEL, f"{LABEL} {BUSY}"]
@@ -217,7 +213,7 @@ def test_a_button_is_large_enough(visit, touch, least):
         assert element.bounding_box()["height"] >= (24 if small and not touch else least)
 
 
-def test_with_high_contrast_the_systems_colours_draw_text_edge_and_cloud(visit):
+def test_in_forced_colours_the_system_draws_text_edge_and_cloud(visit):
     page = visit(forced_colors="active")
     for element in page.locator(BUTTON).all():
         ground = style(element, "backgroundColor")
@@ -232,12 +228,12 @@ def test_with_high_contrast_the_systems_colours_draw_text_edge_and_cloud(visit):
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
-def test_nothing_moves_for_who_wants_it_still(visit, motion, moves):
+def test_nothing_moves_for_users_who_want_less_motion(visit, motion, moves):
     page = visit(reduced_motion=motion)
     assert page.evaluate("document.getAnimations().length > 0") is moves
 
 
-def test_right_to_left_the_cloud_is_on_the_right(visit):
+def test_in_right_to_left_text_the_cloud_is_on_the_right(visit):
     page = visit()
     left, right = (
         page.locator(f"p[{where}] {BUTTON}").first for where in ('data-looks=""', 'dir="rtl"')
@@ -275,10 +271,13 @@ def test_the_rules_of_a_site_for_its_links_do_not_reach_the_button(visit):
     before = [style(element, name) for name in look]
     assert before[1] == "none"
     page.evaluate(
-        """() => { const sheet = new CSSStyleSheet();
-        sheet.replaceSync('main p a, a:link, a:visited { color: red; text-decoration: underline; padding: 0 }'
-            + ' main a { background: lime; font-size: 40px }');
-        document.adoptedStyleSheets = [sheet]; }"""
+        """() => {
+            const sheet = new CSSStyleSheet();
+            const link = 'color: red; text-decoration: underline; padding: 0';
+            sheet.replaceSync(`main p a, a:link, a:visited { ${link} }`
+                + ' main a { background: lime; font-size: 40px }');
+            document.adoptedStyleSheets = [sheet];
+        }"""
     )
     assert [style(element, name) for name in look] == before
 
@@ -286,12 +285,19 @@ def test_the_rules_of_a_site_for_its_links_do_not_reach_the_button(visit):
 def test_button_css_touches_nothing_else(visit):
     page = visit()
     selectors = page.evaluate(
-        """() => { const found = [];
-        const walk = rules => { for (const rule of rules) {
-            if (rule.selectorText) found.push(rule.selectorText);
-            else if (rule.cssRules && rule.type !== CSSRule.KEYFRAMES_RULE) walk(rule.cssRules); } };
-        walk([...document.styleSheets].find(sheet => sheet.href.endsWith('button.css')).cssRules);
-        return found; }"""
+        """() => {
+            const found = [];
+            const walk = rules => {
+                for (const rule of rules) {
+                    const nested = rule.cssRules && rule.type !== CSSRule.KEYFRAMES_RULE;
+                    if (rule.selectorText) found.push(rule.selectorText);
+                    else if (nested) walk(rule.cssRules);
+                }
+            };
+            const sheets = [...document.styleSheets];
+            walk(sheets.find(sheet => sheet.href.endsWith('button.css')).cssRules);
+            return found;
+        }"""
     )
     assert len(selectors) > 20
     each = [

@@ -1,63 +1,32 @@
-"""The browser files:
+"""The browser files: their contents, and what they do in a real Chromium.
 
-their shape, and what they do in a real Chromium against a site and a provider made here.
+The site and the provider are those of support/world.py.
 """
 
-import html.parser
 import re
 import string
 import struct
-import threading
-import urllib.parse
-import wsgiref.simple_server
-from contextlib import contextmanager
-from socketserver import ThreadingMixIn
 
 import pytest
-from support.helpers import CODES, closed, heard, opened, popup_of
+from support.flows import CODES
+from support.page import Elements, contrast
 from support.paths import CHECKOUT
+from support.site import JOE
+from support.windows import closed, heard, opened, popup_of, press
+from support.world import (
+    NAUGHTY,
+    NO_POPUP,
+    SPECIFIED_BUTTON,
+    SPECIFIED_SCRIPT,
+    endpoint,
+    pairs,
+    prepare,
+)
 
 ASSETS = CHECKOUT / "assets"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".png": "image/png",
-}
-JOE = {"username": "joe", "oauth_token_id": "43"}
-NAUGHTY = {
-    "space": "two words",
-    "plus": "1+1",
-    "equals": "a=b==c",
-    "ampersand": "Tom & Jerry",
-    "percent": "100%41",
-    "quotes": "\"double\" and 'single'",
-    "letters": "Zoë Ω 日本 🎧",
-    "markup": "<img src=x onerror=alert(1)>",
-    "a key & a half=": "decoded too",
-    "__proto__": "polluted",
-    "constructor": "shadowed",
-    "empty": "",
-}
-SPECIFIED_BUTTON = """
-<a href="#" style="border: 0; background: transparent url('/sc-connect/sc-connect.png') top left no-repeat;display: block;
-    text-indent: -9999px; width: 242px; height: 31px; margin-bottom: 10px;" id="sc-connect">Connect with SoundCloud</a>
-"""  # noqa: E501  (the specification's own line)
-SPECIFIED_SCRIPT = """
-var options = {
-      'request_token_endpoint': '/oauth/request_token',
-      'access_token_endpoint': '/oauth/access_token',
-      'callback': function(query_obj){ heard.push(query_obj); }
-    };
-    SC.Connect.prepareButton($('#sc-connect')[0],options);
-"""
 
 
-# The files as they are
+# The files' contents
 
 
 def png_size(name):
@@ -69,22 +38,6 @@ def png_size(name):
 def test_the_button_has_the_size_of_the_specification():
     assert png_size("sc-connect.png") == (242, 31)
     assert png_size("sc-connect@2x.png") == (484, 62)
-
-
-class Elements(html.parser.HTMLParser):
-    """Every start tag with its attributes, and every text that stands in a script or a style."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.inline = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        if self.cdata_elem and data.strip():
-            self.inline.append(data)
 
 
 @pytest.mark.parametrize("name", ["close.html", "page.html"])
@@ -128,130 +81,6 @@ def test_every_failure_has_a_sentence_for_the_user_and_one_for_the_developer(cod
 # The same in a browser
 
 
-class ThreadingServer(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
-    daemon_threads = True  # a browser keeps connections open that it never uses
-
-
-class Quiet(wsgiref.simple_server.WSGIRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def serving(application):
-    server = wsgiref.simple_server.make_server("127.0.0.1", 0, application, ThreadingServer, Quiet)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class World:
-    """A site on localhost with pages written by the tests, and a provider on 127.0.0.1:
-
-    two sites to a browser.
-    """
-
-    def __init__(self):
-        self.pages = {}
-        self.site = self.provider = ""
-
-    def page(self, script, *, body="", coop=None):
-        """The address of a page of the site which loads sc-connect.js, then runs `script`."""
-        text = (
-            f"<!DOCTYPE html><title>A shop</title>{body or SPECIFIED_BUTTON}"
-            "<script>var heard = []; function $(selector) { return document.querySelectorAll(selector); }</script>"
-            f'<script src="/sc-connect/sc-connect.js"></script><script>{script}</script>'
-        )
-        path = f"/page/{len(self.pages)}"
-        self.pages[path] = (text, [("Cross-Origin-Opener-Policy", coop)] if coop else [])
-        return self.site + path
-
-    def site_app(self, environ, start_response):
-        path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
-        if path in self.pages:
-            text, headers = self.pages[path]
-            start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
-            return [text.encode()]
-        if path == "/oauth/request_token":
-            query = query or urllib.parse.urlencode({"back": urllib.parse.urlencode(JOE)})
-            return redirect(start_response, f"{self.provider}/authorize?{query}")
-        if path == "/oauth/access_token":
-            back = urllib.parse.parse_qs(query).get("back", [""])[0]
-            return redirect(start_response, "/sc-connect/close.html" + (f"?{back}" if back else ""))
-        file = ASSETS / path.removeprefix("/sc-connect/")
-        if path.startswith("/sc-connect/") and file.suffix in TYPES and file.is_file():
-            headers = [
-                ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-                ("X-Content-Type-Options", "nosniff"),
-            ]
-            start_response(
-                "200 OK",
-                [
-                    ("Content-Type", TYPES[file.suffix]),
-                    ("Referrer-Policy", "no-referrer"),
-                    *headers,
-                ],
-            )
-            return [file.read_bytes()]
-        start_response("204 No Content", [])
-        return []
-
-    def provider_app(self, environ, start_response):
-        query = urllib.parse.parse_qs(environ["QUERY_STRING"])
-        back = f"{self.site}/oauth/access_token?" + urllib.parse.urlencode(
-            {"back": query.get("back", [""])[0]}
-        )
-        headers = [("Cross-Origin-Opener-Policy", "same-origin")] if "coop" in query else []
-        if (
-            environ["PATH_INFO"] == "/evil"
-        ):  # posts, from its own origin, the message it was told to
-            text = f"<script>parent.postMessage({query['message'][0]}, '*')</script>"
-        elif "wait" in query:
-            text = f'<a id="allow" href="{back}">Allow</a>'
-        else:
-            return redirect(start_response, back, headers)
-        start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), *headers])
-        return [text.encode()]
-
-
-def redirect(start_response, location, headers=()):
-    start_response("303 See Other", [("Location", location), *headers])
-    return []
-
-
-def endpoint(fields=JOE, **habits):
-    """The start of a flow that ends with these fields (a mapping or a raw query);
-
-    coop=1, wait=1 as a provider may.
-    """
-    back = fields if isinstance(fields, str) else urllib.parse.urlencode(fields)
-    return "/oauth/request_token?" + urllib.parse.urlencode({"back": back, **habits})
-
-
-def prepare(start, selector="#sc-connect", into="heard"):
-    return (
-        f"SC.Connect.prepareButton($('{selector}')[0], "
-        f"{{request_token_endpoint: '{start}', callback: function (fields) {{ {into}.push(fields); }} }});"
-    )
-
-
-@pytest.fixture(scope="module")
-def world():
-    made = World()
-    with serving(made.site_app) as site, serving(made.provider_app) as provider:
-        made.site, made.provider = f"http://localhost:{site}", f"http://127.0.0.1:{provider}"
-        yield made
-
-
-def pairs(fields):
-    return [list(pair) for pair in fields.items()]
-
-
 browser_test = pytest.mark.browser
 
 
@@ -265,8 +94,9 @@ def test_the_page_of_the_specification_works_verbatim(context, world):
 
 @browser_test
 @pytest.mark.parametrize("node", ["$('#sc-connect')", "document.getElementById('sc-connect')"])
-def test_a_jquery_object_and_a_plain_node_will_do(context, world, node):
-    script = f"SC.Connect.prepareButton({node}, {{callback: function (fields) {{ heard.push(fields); }} }})"
+def test_a_jquery_object_and_a_plain_node_are_accepted(context, world, node):
+    callback = "function (fields) { heard.push(fields); }"
+    script = f"SC.Connect.prepareButton({node}, {{callback: {callback} }})"
     page = opened(context, world.page(script))
     page.click("#sc-connect")
     assert heard(page) == [pairs(JOE)]
@@ -308,7 +138,7 @@ def test_a_query_is_read_as_a_form_is(context, world, query, fields):
 
 
 @browser_test
-def test_a_refusal_takes_the_same_road(context, world):
+def test_a_refusal_is_delivered_in_the_same_way(context, world):
     fields = {"error": "access_denied", "error_description": "The user said no."}
     page = opened(context, world.page(prepare(endpoint(fields))))
     popup = popup_of(page)
@@ -331,16 +161,17 @@ def test_threat_24_a_cross_origin_opener_policy_stops_nothing(
         popup.wait_for_selector("#allow")
         page.wait_for_timeout(300)  # popup.closed reads true by now
         assert (popup.evaluate("opener") is None) == bool(page_coop or provider_coop)
-        popup.evaluate("document.getElementById('allow').click()")
+        press(popup, "#allow")
     assert heard(page) == [pairs(JOE)]
     assert closed(popup)
 
 
+OFF = "{get() { throw new DOMException('off'); }}"
 CUT = {
     "BroadcastChannel": "delete window.BroadcastChannel;",
     "opener": "Object.defineProperty(window, 'opener', {value: null});",
-    "localStorage": "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('off'); }});",
-    "sessionStorage": "Object.defineProperty(window, 'sessionStorage', {get() { throw new DOMException('off'); }});",
+    "localStorage": f"Object.defineProperty(window, 'localStorage', {OFF});",
+    "sessionStorage": f"Object.defineProperty(window, 'sessionStorage', {OFF});",
 }
 
 
@@ -353,16 +184,13 @@ CUT = {
         ("opener", "localStorage"),
         ("sessionStorage", "localStorage"),
     ],
-    ids=["storage event alone", "opener alone", "channel alone", "no storage"],
+    ids=["only storage events", "only opener", "only channel", "no storage"],
 )
-def test_each_road_delivers_alone(context, world, missing):
+def test_each_way_of_delivery_is_enough(context, world, missing):
     context.add_init_script("".join(CUT[name] for name in missing))
     page = opened(context, world.page(prepare(endpoint())))
     page.click("#sc-connect")
     assert heard(page) == [pairs(JOE)]
-
-
-NO_POPUP = "window.open = function () { return null; };"
 
 
 @browser_test
@@ -394,7 +222,10 @@ def test_a_full_page_flow_answers_the_button_that_began_it(context, world):
 @browser_test
 def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
     page = opened(context, world.page(""))
-    remember = "page => sessionStorage.setItem('sc-connect:flow', JSON.stringify({page, started: Date.now()}))"
+    remember = """page => {
+        const flow = JSON.stringify({page, started: Date.now()});
+        sessionStorage.setItem('sc-connect:flow', flow);
+    }"""
     for elsewhere in (
         "https://evil.example/",
         "//evil.example",
@@ -413,10 +244,12 @@ def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
 
 @browser_test
 def test_open_returns_a_promise_of_the_same_object(context, world):
-    script = (
-        "$('#sc-connect')[0].onclick = function () { SC.Connect.open({request_token_endpoint: '%s', "
-        "callback: function (fields) { heard.push(fields); }}).then(function (fields) { heard.push(fields); }); };"
-    )
+    script = """
+        function hear(fields) { heard.push(fields); }
+        $('#sc-connect')[0].onclick = function () {
+          SC.Connect.open({request_token_endpoint: '%s', callback: hear}).then(hear);
+        };
+    """
     page = opened(context, world.page(script % endpoint("error=access_denied")))
     page.click("#sc-connect")
     assert heard(page, 2) == [[["error", "access_denied"]]] * 2
@@ -424,7 +257,10 @@ def test_open_returns_a_promise_of_the_same_object(context, world):
 
 @browser_test
 def test_open_without_a_click_is_blocked_and_still_resolves(context, world):
-    script = f"SC.Connect.open({{request_token_endpoint: '{endpoint()}'}}).then(function (fields) {{ heard.push(fields); }})"
+    script = (
+        f"SC.Connect.open({{request_token_endpoint: '{endpoint()}'}})"
+        ".then(function (fields) { heard.push(fields); })"
+    )
     page = opened(context, world.page(script))
     assert heard(page) == [pairs(JOE)]
     assert len(context.pages) == 1
@@ -454,7 +290,7 @@ def test_two_buttons_have_their_own_callbacks(context, world):
     waiting = popup_of(page, "#one")
     page.click("#two")
     assert heard(page, name="second") == [[["n", "2"]]]
-    waiting.evaluate("document.getElementById('allow').click()")
+    press(waiting, "#allow")
     assert heard(page, name="first") == [[["n", "1"]]]
     assert heard(page, name="second") == [[["n", "2"]]]
 
@@ -467,7 +303,7 @@ def test_each_tab_hears_only_its_own_flow(context, world):
     popups = [popup_of(tab) for tab in tabs]
     for n in (1, 0):
         popups[n].wait_for_selector("#allow")
-        popups[n].evaluate("document.getElementById('allow').click()")
+        press(popups[n], "#allow")
         assert heard(tabs[n]) == [[["n", str(n)]]]
     assert [heard(tab) for tab in tabs] == [[[["n", "0"]]], [[["n", "1"]]]]
 
@@ -476,7 +312,7 @@ def test_each_tab_hears_only_its_own_flow(context, world):
 def test_a_popup_closed_by_hand_can_be_tried_again(context, world):
     page = opened(context, world.page(prepare(endpoint(wait=1))))
     popup_of(page).close()
-    popup_of(page).click("#allow")
+    press(popup_of(page), "#allow")
     assert heard(page) == [pairs(JOE)]
 
 
@@ -485,7 +321,7 @@ def test_a_second_click_focuses_the_popup_that_is_open(context, world):
     page = opened(context, world.page(prepare(endpoint(wait=1))))
     popup = popup_of(page)
     popup.wait_for_selector("#allow")
-    assert page.evaluate("sessionStorage.length") == 0  # the flow's id is in the popup's copy alone
+    assert page.evaluate("sessionStorage.length") == 0  # only the popup's copy has the flow's id
     page.click("#sc-connect")
     page.wait_for_timeout(200)
     assert context.pages == [page, popup]
@@ -493,7 +329,10 @@ def test_a_second_click_focuses_the_popup_that_is_open(context, world):
 
 @browser_test
 def test_a_button_prepared_twice_takes_the_later_options(context, world):
-    spy = "var opens = 0, real = open; open = function (u, n, f) { opens += 1; return real(u, n, f); };"
+    spy = """
+        var opens = 0, real = open;
+        open = function (u, n, f) { opens += 1; return real(u, n, f); };
+    """
     page = opened(context, world.page(spy + prepare(endpoint("n=1")) + prepare(endpoint("n=2"))))
     page.click("#sc-connect")
     assert heard(page) == [[["n", "2"]]]
@@ -530,7 +369,7 @@ def test_the_keyboard_works_and_the_page_does_not_jump(context, world):
 
 
 @browser_test
-def test_what_stood_in_window_sc_before_stays(context, world):
+def test_earlier_contents_of_window_sc_stay(context, world):
     before = "<script>window.SC = {Widget: 1, Connect: {extra: 2}}</script>" + SPECIFIED_BUTTON
     page = opened(
         context,
@@ -543,13 +382,15 @@ def test_what_stood_in_window_sc_before_stays(context, world):
 
 @browser_test
 def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
-    spy = "var flow, real = open; open = function (u, n, f) { flow = n.slice(11); return real(u, n, f); };"
+    spy = """
+        var flow, real = open;
+        open = function (u, n, f) { flow = n.slice(11); return real(u, n, f); };
+    """
     page = opened(context, world.page(spy + prepare(endpoint(wait=1))))
     popup_of(page)
     page.evaluate("postMessage({flow: 'another', query: '?from=another+flow'}, location.origin)")
-    page.evaluate(
-        "postMessage(null, location.origin); postMessage({flow, query: {no: 'string'}}, location.origin)"
-    )
+    page.evaluate("postMessage(null, location.origin)")
+    page.evaluate("postMessage({flow, query: {no: 'string'}}, location.origin)")
     page.evaluate(
         """provider => new Promise(done => {
             const frame = document.createElement('iframe');
@@ -581,7 +422,7 @@ def test_a_popup_that_cannot_close_says_so_and_delivers_once(context, world):
 
 
 @browser_test
-def test_close_html_alone_says_what_happened_and_stays(context, world):
+def test_close_html_without_an_opener_says_what_happened_and_stays(context, world):
     page, sentences = context.new_page(), {}
     for code in [*CODES, "__proto__", "of_tomorrow", ""]:
         with page.expect_console_message(lambda message: message.type == "warning") as warning:
@@ -593,9 +434,8 @@ def test_close_html_alone_says_what_happened_and_stays(context, world):
             code,
             "%cFor developers",
         ]
-        heading = (
-            "Already done" if code == "flow_finished" else "Not connected"
-        )  # it may have gone well before
+        # A flow that has finished may have succeeded
+        heading = "Already done" if code == "flow_finished" else "Not connected"
         assert page.title() == page.inner_text("h1") == heading
         assert "For developers" not in page.content()
         sentences[code] = page.inner_text("#reason")
@@ -607,8 +447,12 @@ def test_close_html_alone_says_what_happened_and_stays(context, world):
 def test_a_tab_opened_by_a_link_of_another_site_is_not_closed(context, world):
     page = opened(context, f"{world.provider}/authorize?wait=1")
     page.evaluate(
-        "url => { const a = document.createElement('a'); a.href = url; a.target = '_blank'; a.rel = 'opener';"
-        "a.id = 'link'; a.textContent = 'link'; document.body.append(a); }",
+        """url => {
+            const link = document.createElement('a');
+            Object.assign(link, {href: url, target: '_blank', rel: 'opener', id: 'link'});
+            link.textContent = 'link';
+            document.body.append(link);
+        }""",
         f"{world.site}/sc-connect/close.html",
     )
     tab = popup_of(page, "#link")
@@ -646,20 +490,6 @@ def test_threat_22_no_query_becomes_markup_or_code(context, world):
         f"{world.site}/sc-connect/{name}" for name in ("close.html", "close.js", "sc-connect.css")
     }
     assert ours <= fetched <= ours | {f"{world.site}/favicon.ico"}
-
-
-def luminance(colour):
-    channels = [int(channel) / 255 for channel in re.findall(r"\d+", colour)[:3]]
-    red, green, blue = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one, other):
-    """The contrast ratio of two colours as WCAG 2.2 defines it."""
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 @browser_test

@@ -1,14 +1,15 @@
-"""Each snippet of docs/browser.md, in a real page of a real site, or before a real compiler."""
+"""Each snippet of docs/browser.md, in a page of a real site or through a real compiler."""
 
 import pathlib
 import re
 from contextlib import contextmanager
 
 import pytest
-from browser.test_dance import log_in, press
-from support.helpers import Store, closed, flow_for, opened, popup_of, running_site
+from support.flows import flow_for
 from support.node import Node
 from support.paths import CHECKOUT
+from support.site import Store, running_site
+from support.windows import closed, log_in, opened, popup_of, press
 
 DOCS = (CHECKOUT / "docs" / "browser.md").read_text("utf-8")
 SNIPPET = re.compile(
@@ -28,9 +29,10 @@ declare function show(text: string): void;
 
 function Page() {
   const [count, setCount] = useState(0);
+  const drawn = `drawn ${count} times`;
   return <>
     <button id="draw" onClick={() => setCount(count + 1)}>draw again</button>
-    <ConnectButton onConnected={(fields) => show(`Connected as ${fields.username}, drawn ${count} times`)} />
+    <ConnectButton onConnected={(fields) => show(`Connected as ${fields.username}, ${drawn}`)} />
   </>;
 }
 createRoot(document.getElementById('root')!).render(<StrictMode><Page /></StrictMode>);
@@ -48,9 +50,10 @@ def test_every_snippet_is_run_here():
 
 @contextmanager
 def page_with(sandbox_process, *, body="", script="", headers=(), files=None):
-    """A site whose pages are all this one; `files` are served beside it."""
+    """Run a site with one page at every path, and with ``files`` beside it."""
     text = (
-        f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A shop</title><pre id="shown"></pre>{body}'
+        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A shop</title>'
+        f'<pre id="shown"></pre>{body}'
         + (f"<script>{SHOW}</script>{SCRIPT}<script>{script}</script>" if script else "")
     )
 
@@ -253,10 +256,8 @@ def test_the_types_name_what_the_script_has(context, sandbox_process):
 
 
 def test_a_react_component(context, sandbox_process, node):
-    types, component = (
-        node.write("sc-connect.d.ts", TYPES),
-        node.write("connect.tsx", SNIPPETS["react"]),
-    )
+    types = node.write("sc-connect.d.ts", TYPES)
+    component = node.write("connect.tsx", SNIPPETS["react"])
     page_source = node.write("page.tsx", REACT)
     assert node.compile(types, component, page_source) == ""
     body = f'<div id="root"></div><script>{SHOW}</script>{SCRIPT}<script src="/page.js"></script>'
@@ -265,9 +266,8 @@ def test_a_react_component(context, sandbox_process, node):
     ) as site:
         page = opened(context, site.url)
         popup = popup_of(page, "#connect")
-        page.click(
-            "#draw"
-        )  # drawn again meanwhile: the popup stays, and the newest callback is called
+        # Drawn again meanwhile: the popup stays open, and the newest callback is called
+        page.click("#draw")
         allow(popup)
         shows(page, "Connected as joe, drawn 1 times")
         assert page.inner_text("#shown").count("Connected") == 1

@@ -1,33 +1,60 @@
-"""What a page's author has beyond the specification, in a real Chromium:
+"""What the button can do beyond the specification, in a real Chromium.
 
-attributes, events, signals, ways home.
+Attributes, events, signals, and where a flow ends.
 """
 
+from urllib.parse import quote
+
 import pytest
-from browser.test_assets import JOE, NO_POPUP, endpoint, pairs, prepare, world  # noqa: F401  # the fixture
-from support.helpers import closed, heard, opened, popup_of
+from support.site import JOE
+from support.windows import closed, heard, opened, popup_of, press
+from support.world import NO_POPUP, endpoint, pairs, prepare
 
 pytestmark = pytest.mark.browser
 
-LISTEN = (
-    "for (const name of ['start', 'done', 'failed', 'closed']) addEventListener('scconnect:' + name, "
-    "(event) => heard.push({name, id: event.target.id, detail: JSON.stringify(event.detail)}));"
-)
+LISTEN = """
+for (const name of ['start', 'done', 'failed', 'closed']) {
+  addEventListener('scconnect:' + name, (event) => {
+    heard.push({name, id: event.target.id, detail: JSON.stringify(event.detail)});
+  });
+}
+"""
+# The script checks every half a second whether a popup was closed; with this, only in look().
+CHECKED_BY_HAND = """
+var checks = [];
+window.setInterval = function (check, pause, flow) { return checks.push({check, flow}); };
+window.clearInterval = function (number) { checks[number - 1] = null; };
+"""
+CHECKS = 4  # one more than the script makes before it says that a popup was closed
+
+
+def look(page):
+    """Let the script see that its popups are closed, once they are."""
+    page.bring_to_front()
+    page.wait_for_function("checks.every(it => !it || it.flow.popup.closed)")
+    for _ in range(CHECKS):
+        page.evaluate("checks.forEach(it => it && it.check(it.flow))")
 
 
 def marked(start, more="", element="a"):
+    """Return the markup of a button which needs no script."""
     where = f'href="{start}" data-sc-connect' if element == "a" else f'data-sc-connect="{start}"'
-    return f'<{element} id="sc-connect" {where} {more}>Connect with SoundCloud</{element}>'.replace(
-        "&", "&amp;"
-    )
+    text = f'<{element} id="sc-connect" {where} {more}>Connect with SoundCloud</{element}>'
+    return text.replace("&", "&amp;")
 
 
 def returning(place, fields=JOE, **habits):
+    """Return the start of a flow that ends at a page of the site."""
     return f"{endpoint(fields, **habits)}&return_to={place}"
 
 
 def busy(page):
     return page.get_attribute("#sc-connect", "aria-busy") == "true"
+
+
+def allow(popup):
+    popup.wait_for_selector("#allow")
+    press(popup, "#allow")
 
 
 def names(events):
@@ -66,7 +93,7 @@ def test_a_marked_button_that_comes_later_works_too(context, world):
 @pytest.mark.parametrize("how", ["popup", "blocked", "data-sc-popup=false"])
 @pytest.mark.parametrize("fields", [JOE, {"error": "access_denied"}], ids=["allowed", "denied"])
 def test_a_link_that_says_where_it_ends_leads_there(context, world, how, fields):
-    # The site of these tests knows no return_to: what the server does with it is in
+    # The site of these tests ignores return_to: what the server does with it is in
     # test_return_to.py.
     body = marked(
         returning("/page/0%3Ftab%3D2", fields), "data-sc-popup=false" if "=" in how else ""
@@ -90,7 +117,12 @@ def test_a_link_that_says_where_it_ends_leads_there(context, world, how, fields)
 
 
 def test_a_listener_that_says_so_keeps_the_page(context, world):
-    stay = "addEventListener('scconnect:done', (event) => { event.preventDefault(); heard.push(event.detail); });"
+    stay = """
+        addEventListener('scconnect:done', (event) => {
+          event.preventDefault();
+          heard.push(event.detail);
+        });
+    """
     url = world.page(stay, body=marked(returning("/page/0")))
     page = opened(context, url)
     page.click("#sc-connect")
@@ -111,7 +143,12 @@ def test_threat_26_a_marked_link_leads_nowhere_else(context, world, place):
 
 
 def test_a_listener_may_keep_a_flow_from_starting(context, world):
-    veto = "addEventListener('scconnect:start', (event) => { event.preventDefault(); heard.push({}); });"
+    veto = """
+        addEventListener('scconnect:start', (event) => {
+          event.preventDefault();
+          heard.push({});
+        });
+    """
     spy = "open = function () { heard.push({opened: 'yes'}); return {closed: true}; };"
     page = opened(context, world.page(veto + spy, body=marked(endpoint())))
     page.click("#sc-connect")
@@ -124,7 +161,7 @@ def test_the_button_is_busy_while_its_popup_is_open(context, world):
     popup = popup_of(page)
     popup.wait_for_selector("#allow")
     assert busy(page)
-    popup.evaluate("document.getElementById('allow').click()")
+    press(popup, "#allow")
     assert heard(page) == [pairs(JOE)]
     assert not busy(page)
 
@@ -136,30 +173,30 @@ def with_closed(start):
 
 
 def test_a_popup_closed_by_hand_is_told_once_and_frees_the_button(context, world):
-    page = opened(context, world.page(LISTEN + with_closed(endpoint(wait=1))))
+    page = opened(context, world.page(CHECKED_BY_HAND + LISTEN + with_closed(endpoint(wait=1))))
     popup_of(page).close()
-    page.bring_to_front()
+    look(page)
     assert [dict(event).get("name", "callback") for event in heard(page, 3)] == [
         "start",
         "closed",
         "callback",
     ]
     assert not busy(page)
-    page.wait_for_timeout(2000)
+    look(page)
     assert len(heard(page, 3)) == 3
 
 
 def test_threat_24_an_answer_after_that_still_arrives(context, world):
-    page = opened(context, world.page(with_closed(endpoint(wait=1, coop=1))))
-    popup = popup_of(page)  # reads closed, as it was cut off
+    page = opened(context, world.page(CHECKED_BY_HAND + with_closed(endpoint(wait=1, coop=1))))
+    popup = popup_of(page)
     popup.wait_for_selector("#allow")
-    page.bring_to_front()
+    look(page)  # it was severed, and so seems closed
     assert heard(page) == [[["closed", "yes"]]]
-    popup.evaluate("document.getElementById('allow').click()")
+    press(popup, "#allow")
     assert heard(page, 2) == [[["closed", "yes"]], pairs(JOE)]
 
 
-def test_a_signal_takes_the_preparation_back_and_ends_its_flow(context, world):
+def test_a_signal_undoes_the_preparation_and_ends_its_flow(context, world):
     script = f"var stop = new AbortController(); {LISTEN}" + prepare(endpoint(wait=1)).replace(
         "callback:", "signal: stop.signal, callback:"
     )
@@ -172,7 +209,7 @@ def test_a_signal_takes_the_preparation_back_and_ends_its_flow(context, world):
     page.wait_for_timeout(200)
     assert (context.pages, names(heard(page))) == ([page], ["start"])
     page.evaluate(prepare(endpoint(wait=1)))  # as a framework does that mounts twice
-    popup_of(page).click("#allow", no_wait_after=True)
+    allow(popup_of(page))
     assert pairs(JOE) in heard(page, 4)
 
 
@@ -204,7 +241,7 @@ def test_a_second_open_focuses_the_popup_and_shares_its_promise(context, world):
     page.click("#sc-connect")
     page.wait_for_timeout(200)
     assert context.pages == [page, popup]
-    popup.evaluate("document.getElementById('allow').click()")
+    press(popup, "#allow")
     assert heard(page, 2) == [pairs(JOE)] * 2
 
 
@@ -225,11 +262,9 @@ def test_a_full_page_flow_tells_the_options_of_a_page_of_2010(context, world):
 
 
 @pytest.mark.parametrize("when", ["defer", "type=module"])
-def test_a_page_that_listens_late_hears_a_full_page_flow(context, world, when):
-    """What a deferred script or a module prepares is prepared when the document has been read."""
-    code = (
-        f"data:text/javascript,{LISTEN}".replace("+", "%2B").replace(" ", "%20").replace('"', "%22")
-    )
+def test_a_page_that_listens_late_is_told_of_a_full_page_flow(context, world, when):
+    """Deferred scripts and modules run when the document has been read, and are in time."""
+    code = f"data:text/javascript,{quote(LISTEN)}"
     body = marked(endpoint(), "data-sc-popup=false") + f'<script {when} src="{code}"></script>'
     url = world.page("", body=body)
     page = opened(context, url)
@@ -261,18 +296,13 @@ def test_the_page_is_told_of_a_failure_in_its_console(context, world):
     ]
 
 
-def allow(popup):
-    popup.wait_for_selector("#allow")
-    popup.evaluate("document.getElementById('allow').click()")
-
-
 def test_a_popup_that_was_given_up_says_nothing_after_the_answer_of_the_next(context, world):
-    page = opened(context, world.page(LISTEN, body=marked(endpoint(wait=1))))
+    page = opened(context, world.page(CHECKED_BY_HAND + LISTEN, body=marked(endpoint(wait=1))))
     popup_of(page).close()
     allow(popup_of(page))
-    page.bring_to_front()
-    page.wait_for_timeout(2500)
-    assert names(heard(page)) == ["start", "start", "done"]
+    assert names(heard(page, 3)) == ["start", "start", "done"]
+    look(page)
+    assert len(heard(page, 3)) == 3
 
 
 def test_a_button_that_is_drawn_anew_meanwhile_is_free_and_the_page_hears_the_answer(
@@ -288,7 +318,7 @@ def test_a_button_that_is_drawn_anew_meanwhile_is_free_and_the_page_hears_the_an
     assert not busy(page)
 
 
-def test_a_preparation_that_was_taken_back_ends_without_an_error(context, world):
+def test_a_preparation_that_was_undone_ends_without_an_error(context, world):
     page = opened(context, world.page(LISTEN, body=marked(endpoint(wait=1))))
     popup = popup_of(page)
     page.evaluate(
@@ -302,16 +332,23 @@ def test_a_preparation_that_was_taken_back_ends_without_an_error(context, world)
 
 def test_an_open_takes_no_answer_of_another_start(context, world):
     first, second = endpoint("who=first"), endpoint("who=second")
-    script = (
-        "for (const [id, start] of [['one', '%s'], ['two', '%s']]) document.getElementById(id).onclick = function () {"
-        "SC.Connect.open({request_token_endpoint: start, popup: id === 'two',"
-        "callback: function (fields) { heard.push(fields); }}); };"
-    )
+    script = """
+        for (const [id, start] of [['one', '%s'], ['two', '%s']]) {
+          document.getElementById(id).onclick = function () {
+            SC.Connect.open({
+              request_token_endpoint: start,
+              popup: id === 'two',
+              callback: function (fields) { heard.push(fields); },
+            });
+          };
+        }
+    """
     body = "<button id='one'>One</button><button id='two'>Two</button>"
     url = world.page(script % (first, second), body=body)
     page = opened(context, url)
-    page.click("#one")
-    page.wait_for_url("**/close.html*")
+    # Expected before the click: the window stays at close.html only for a moment
+    with page.expect_event("framenavigated", lambda frame: "close.html" in frame.url):
+        page.click("#one")
     page.wait_for_url(url)
     page.click("#two")
     assert heard(page) == [[["who", "second"]]]
@@ -319,7 +356,7 @@ def test_an_open_takes_no_answer_of_another_start(context, world):
     assert heard(page, 2) == [[["who", "second"]], [["who", "first"]]]
 
 
-# Markup that somebody else wrote: sanitizers keep data attributes, ids and names
+# Markup from elsewhere: sanitizers keep data attributes, ids and names
 
 ELSEWHERE = {
     "javascript": "javascript:void((opener||window).ran=1)",
@@ -336,7 +373,7 @@ ELSEWHERE = {
     "a user before the host": "http://localhost@HOST/authorize",
     "no address": "http://",
 }
-ROADS = """
+WAYS = """
 async (address) => {
   const heard = [];
   for (const name of ['start', 'done', 'failed', 'closed']) {
@@ -354,7 +391,8 @@ async (address) => {
     .then(() => heard.push('not refused'), (error) => heard.push(error.name));
   press({ 'data-sc-connect': address });
   press({ 'data-sc-connect': '', href: address });
-  press({ 'data-sc-connect': '', href: `${address}${address.includes('?') ? '&' : '?'}return_to=/page/0` });
+  const more = address.includes('?') ? '&' : '?';
+  press({ 'data-sc-connect': '', href: `${address}${more}return_to=/page/0` });
   press({ href: '#' }, { request_token_endpoint: address });
   await refused(SC.Connect.open({ popup, request_token_endpoint: address }));
   SC.Connect.options = { popup, request_token_endpoint: address };
@@ -383,7 +421,7 @@ def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
             "URL.createObjectURL(new Blob(['<script>opener.ran=1</script>'], {type: 'text/html'}))"
         )
         address = page.evaluate(code)
-    told = page.evaluate(ROADS, address)
+    told = page.evaluate(WAYS, address)
     page.wait_for_timeout(150)
     assert page.evaluate("window.ran") is None
     assert (windows, asked, page.url) == ([], [], url)
@@ -392,9 +430,9 @@ def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
     assert page.evaluate("sessionStorage.length") == 0
 
 
-@pytest.mark.parametrize("press", ["click", "Enter"])
+@pytest.mark.parametrize("key", ["click", "Enter"])
 @pytest.mark.parametrize("where", ["data-sc-connect", "href"])
-def test_threat_26_a_marked_element_runs_no_script(context, world, where, press):
+def test_threat_26_a_marked_element_runs_no_script(context, world, where, key):
     attributes = {
         "href": "#",
         "data-sc-connect": "",
@@ -407,7 +445,7 @@ def test_threat_26_a_marked_element_runs_no_script(context, world, where, press)
     errors = []
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
     page.focus("#sc-connect")
-    page.click("#sc-connect") if press == "click" else page.keyboard.press(press)
+    page.click("#sc-connect") if key == "click" else page.keyboard.press(key)
     page.wait_for_timeout(150)
     assert (page.evaluate("window.ran"), context.pages) == (None, [page])
     assert len([text for text in errors if "javascript:" in text]) == 1
@@ -419,7 +457,11 @@ def test_threat_26_a_base_of_another_site_starts_nothing_there(context, world):
         world.page(LISTEN, body="<button id='sc-connect' data-sc-connect='start'>Go</button>"),
     )
     page.evaluate(
-        "url => { const b = document.createElement('base'); b.href = url; document.head.append(b); }",
+        """url => {
+            const base = document.createElement('base');
+            base.href = url;
+            document.head.append(base);
+        }""",
         world.provider,
     )
     with page.expect_console_message(lambda message: message.type == "error") as error:
@@ -430,9 +472,13 @@ def test_threat_26_a_base_of_another_site_starts_nothing_there(context, world):
 
 SHADOWED = {
     "the script": "<img name=currentScript src='//HOST/a/b'>",
-    "the script, its path another host": "<img name=currentScript src='http://localhost:9//HOST/a/b'>",
+    "the script, its path another host": (
+        "<img name=currentScript src='http://localhost:9//HOST/a/b'>"
+    ),
     "the script by two": "<img name=currentScript><img name=currentScript>",
-    "the script by a form": "<form name=currentScript><input name=src value='http://localhost:9//HOST/a/b'></form>",
+    "the script by a form": (
+        "<form name=currentScript><input name=src value='http://localhost:9//HOST/a/b'></form>"
+    ),
     "the script by an object": "<object id=currentScript></object>",
     "the script by an embed": "<embed name=currentScript>",
     "the methods": "".join(
@@ -441,8 +487,12 @@ SHADOWED = {
     "the properties": "".join(f"<img name={name}>" for name in ("readyState", "baseURI")),
     "SC": "<a id=SC href='javascript:void(0)'></a>",
     "SC.Connect": "<a id=SC></a><a id=SC name=Connect></a>",
-    "SC.Connect.prepareButton": "<form id=SC></form><form id=SC name=Connect><input name=prepareButton></form>",
-    "what a marked form has": "<form data-sc-connect><input name=matches><input name=addEventListener></form>",
+    "SC.Connect.prepareButton": (
+        "<form id=SC></form><form id=SC name=Connect><input name=prepareButton></form>"
+    ),
+    "what a marked form has": (
+        "<form data-sc-connect><input name=matches><input name=addEventListener></form>"
+    ),
 }
 
 

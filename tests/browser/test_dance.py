@@ -1,12 +1,13 @@
-"""The page of the specification in a real Chromium, through the real middleware, to a provider in
-another process.
-"""
+"""The page of the specification in Chromium: the middleware, and a provider in another process."""
 
 from contextlib import contextmanager
 
 import pytest
-from browser.test_assets import SPECIFIED_BUTTON, SPECIFIED_SCRIPT, Elements
-from support.helpers import Store, closed, flow_for, heard, opened, popup_of, running_site
+from support.flows import flow_for
+from support.page import Elements
+from support.site import JOE, Store, running_site
+from support.windows import closed, heard, log_in, opened, popup_of, press
+from support.world import HEARING, NO_POPUP, SPECIFIED_BUTTON, SPECIFIED_SCRIPT, pairs
 
 from scconnect_wsgi.sandbox import serve
 
@@ -19,19 +20,21 @@ PLAIN_SCRIPT = """
       callback: function (query_obj) { heard.push(query_obj); }
     });
 """
-JOE = [["username", "joe"], ["oauth_token_id", "43"]]
-BLOCKED = "window.open = function () { return null; };"
 
 
 def page_with_the_button(environ, start_response):
-    """The wrapped application: one page, whose script is chosen by its path."""
-    script = {"/": PLAIN_SCRIPT, "/specified": SPECIFIED_SCRIPT, "/blocked": BLOCKED + PLAIN_SCRIPT}
+    """Be the wrapped application, with one page whose script depends on the path."""
+    script = {
+        "/": PLAIN_SCRIPT,
+        "/specified": SPECIFIED_SCRIPT,
+        "/blocked": NO_POPUP + PLAIN_SCRIPT,
+    }
     if environ["PATH_INFO"] not in script:  # the icon that browsers ask for
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b""]
     text = (
         f"<!DOCTYPE html><title>A shop</title><link rel=icon href=data:,>{SPECIFIED_BUTTON}"
-        "<script>var heard = []; function $(selector) { return document.querySelectorAll(selector); }</script>"
+        f"<script>{HEARING}</script>"
         '<script src="/sc-connect/sc-connect.js"></script>'
         f"<script>{script[environ['PATH_INFO']]}</script>"
     )
@@ -58,19 +61,6 @@ def shop(protocol, provider):
         yield site
 
 
-def log_in(window):
-    """Log in at the provider, up to the question whether to allow."""
-    window.fill("#username", "joe")
-    window.fill("#password", "joe")
-    window.click("#login")
-    window.wait_for_selector("#allow")
-
-
-def press(popup, button):
-    """Press a button of the popup, which closes the popup: the click need not come to its end."""
-    popup.eval_on_selector(button, "button => setTimeout(() => button.click())")
-
-
 def exchanges(sandbox_process):
     counts = sandbox_process.counts()
     return counts.get("token", 0) + counts.get("access_token", 0)
@@ -84,7 +74,7 @@ def test_the_page_of_the_specification_connects(context, site, sandbox_process, 
     log_in(popup)
     assert popup.url.startswith(sandbox_process.url)
     press(popup, "#allow")
-    assert heard(page) == [JOE]
+    assert heard(page) == [pairs(JOE)]
     assert closed(popup)
     assert page.url == site.url + path
     assert (len(site.store.tokens), exchanges(sandbox_process) - before) == (1, 1)
@@ -102,7 +92,7 @@ def test_a_refusal_reaches_the_page(context, site):
     assert site.store.tokens == []
 
 
-def test_24_a_provider_that_cuts_the_popup_off_still_connects(context, protocol, sandbox_process):
+def test_24_a_provider_that_severs_the_popup_still_connects(context, protocol, sandbox_process):
     with shop(protocol, f"{sandbox_process.url}/misbehave/coop") as site:
         page = opened(context, f"{site.url}/")
         popup = popup_of(page)
@@ -110,7 +100,7 @@ def test_24_a_provider_that_cuts_the_popup_off_still_connects(context, protocol,
         assert popup.evaluate("opener") is None
         page.wait_for_timeout(300)  # popup.closed reads true by now
         press(popup, "#allow")
-        assert heard(page) == [JOE]
+        assert heard(page) == [pairs(JOE)]
         assert closed(popup)
     assert len(site.store.tokens) == 1
 
@@ -118,26 +108,21 @@ def test_24_a_provider_that_cuts_the_popup_off_still_connects(context, protocol,
 def test_1_a_start_that_another_site_caused_is_asked_about(context, site, sandbox_process):
     def elsewhere(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/html")])
-        return [
-            f'<!DOCTYPE html><link rel=icon href=data:,><a id="lure" href="{site.start}">Win!</a>'.encode()
-        ]
+        link = f'<a id="lure" href="{site.start}">Win!</a>'
+        return [f"<!DOCTYPE html><link rel=icon href=data:,>{link}".encode()]
 
     with serve(elsewhere) as other:
         before = sandbox_process.counts()
-        page = opened(
-            context, other.url
-        )  # 127.0.0.1; the site is localhost, another site to a browser
+        # On 127.0.0.1, which is another site to a browser than localhost
+        page = opened(context, other.url)
         page.click("#lure")
         page.wait_for_selector("h1:text('Connect your account?')")
         assert (page.url, sandbox_process.counts()) == (site.start, before)
         assert context.cookies(site.url) == []
-        assert [
-            tag for tag, _ in Elements(page.content()).tags if tag in ("a", "button", "script")
-        ] == ["button", "a"]
-        assert (
-            page.eval_on_selector("button", "button => getComputedStyle(button).cursor")
-            == "pointer"
-        )  # styled
+        tags = [tag for tag, _ in Elements(page.content()).tags]
+        assert [tag for tag in tags if tag in ("a", "button", "script")] == ["button", "a"]
+        cursor = page.eval_on_selector("button", "button => getComputedStyle(button).cursor")
+        assert cursor == "pointer"  # the style sheet applies
         page.click("button")
         log_in(page)
         page.click("#allow")
@@ -178,6 +163,6 @@ def test_25_a_blocked_popup_becomes_a_full_page_flow(context, site):
     log_in(page)
     page.click("#allow")
     page.wait_for_url(f"{site.url}/blocked")
-    assert heard(page) == [JOE]
+    assert heard(page) == [pairs(JOE)]
     assert len(context.pages) == 1
     assert len(site.store.tokens) == 1

@@ -1,4 +1,4 @@
-"""The button in three real browsers, through the real middleware, to a provider in another process.
+"""The button in three real browsers: the middleware, and a provider in another process.
 
 Each test is a row of the table that the run ends with, each engine a column. The popup blockers are
 on.
@@ -11,49 +11,52 @@ from importlib.metadata import files
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browser.test_assets import NAUGHTY, SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 from support.engines.table import VERSIONS
-from support.helpers import Store, flow_for, running_site
+from support.flows import flow_for
+from support.site import JOE, Store, running_site
+from support.world import NAUGHTY, NO_POPUP, SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 
 pytestmark = pytest.mark.engines
 
 # tools/bootstrap.sh leaves out what a developer's machine does not have.
 ENGINES = os.environ.get("TESTS_ENGINES", "chromium firefox webkit").split()
-JOE = {"username": "joe", "oauth_token_id": "43"}
 BUTTON = '<a href="#" id="sc-connect">Connect with SoundCloud</a>'
 COOP = ("Cross-Origin-Opener-Policy", "same-origin")
 STRICT = (
     "Content-Security-Policy",
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'",
 )
-BLOCKED = "window.open = function () { return null; };"
-# What goes wrong in the page is no matter of the driver's: each of them tells something else.
+# The page keeps its own errors, as each driver reports others.
 EARS = """
 var heard = [], complaints = [];
-addEventListener('error', function (event) { complaints.push(event.message); });
-addEventListener('unhandledrejection', function (event) { complaints.push(String(event.reason)); });
-addEventListener('securitypolicyviolation', function (event) { complaints.push(event.violatedDirective); });
+function complain(type, field) {
+  addEventListener(type, function (event) { complaints.push(String(event[field])); });
+}
+complain('error', 'message');
+complain('unhandledrejection', 'reason');
+complain('securitypolicyviolation', 'violatedDirective');
 """
 
 
 def prepare(selector="#sc-connect", into="heard", endpoint="/oauth/request_token"):
-    return (
-        f"SC.Connect.prepareButton(document.querySelector('{selector}'), {{request_token_endpoint: '{endpoint}', "
-        f"access_token_endpoint: '/oauth/access_token', callback: function (fields) {{ {into}.push(fields); }} }});"
-    )
+    """Return a script that prepares a button, whose callback appends what it gets to a list."""
+    return f"""
+        SC.Connect.prepareButton(document.querySelector('{selector}'), {{
+          request_token_endpoint: '{endpoint}',
+          access_token_endpoint: '/oauth/access_token',
+          callback: function (fields) {{ {into}.push(fields); }}
+        }});
+    """
 
 
 def jquery():
-    """The real one; its package is not imported, since it wants setuptools for that."""
+    """Return the real jQuery. Its package is not imported, which would need setuptools."""
     [script] = [file for file in files("XStatic-jQuery") if file.name == "jquery.min.js"]
     return script.read_binary()
 
 
 class Shop:
-    """The wrapped application:
-
-    one page at /page, its scripts in files, as a strict policy asks for.
-    """
+    """The wrapped application: one page at /page, with scripts in files for a strict policy."""
 
     def __init__(self, *, body=BUTTON, before="", script="", inline="", prefix="", headers=()):
         sources = [
@@ -63,7 +66,8 @@ class Shop:
             f"{prefix}/script.js",
         ]
         tags = "".join(f'<script src="{source}"></script>' for source in sources)
-        page = f"<!DOCTYPE html><title>A shop</title>{body}<noscript><p id=off></p></noscript>{tags}{inline}"
+        no_script = "<noscript><p id=off></p></noscript>"
+        page = f"<!DOCTYPE html><title>A shop</title>{body}{no_script}{tags}{inline}"
         self.files = {
             "/page": ("text/html", page.encode(), list(headers)),
             "/before.js": ("text/javascript", (EARS + before).encode(), []),
@@ -80,9 +84,7 @@ class Shop:
 
 
 class Numbering(Store):
-    """Says to each page which of all the connections it is, and remembers what the provider
-    answered.
-    """
+    """Tell each page the number of its connection, and remember the provider's answers."""
 
     def __init__(self):
         super().__init__()
@@ -96,7 +98,7 @@ class Numbering(Store):
 
 @contextmanager
 def shop(provider, *, protocol="oauth2", store=None, prefix="", **page):
-    """The site; its pages are those of ``Shop(**page)``."""
+    """Run a site whose pages are those of ``Shop(**page)``."""
     page.setdefault("script", prepare(endpoint=f"{prefix}/oauth/request_token"))
     app = Shop(prefix=prefix, **page)
     with running_site(
@@ -108,7 +110,7 @@ def shop(provider, *, protocol="oauth2", store=None, prefix="", **page):
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request):
-    with importlib.import_module(f"engines.{request.param}").running() as engine:
+    with importlib.import_module(f"support.engines.{request.param}").running() as engine:
         request.config.stash[VERSIONS][engine.name] = engine.version
         yield engine
 
@@ -126,9 +128,8 @@ def provider(sandbox_process):
 
 def log_in(window):
     """Log in at the provider, up to the question whether to allow."""
-    window.wait_for(
-        "#username:focus"
-    )  # the page moves the focus there, and should not do so under our typing
+    # The page moves the focus there, and should not do so while we type
+    window.wait_for("#username:focus")
     window.fill("#username", "joe")
     window.fill("#password", "joe")
     window.click("#login")
@@ -136,7 +137,7 @@ def log_in(window):
 
 
 def connect(profile, page, button="#sc-connect", choice="#allow"):
-    """Press the button, log in, decide; the popup is gone."""
+    """Press the button, log in, decide, and wait until the popup is gone."""
     popup = profile.popup_of(page.click, button)
     log_in(popup)
     popup.click_away(choice)
@@ -144,8 +145,9 @@ def connect(profile, page, button="#sc-connect", choice="#allow"):
 
 
 def heard(page, count=1, name="heard"):
-    """What the page's callback was given, once it was given ``count`` objects and then nothing more
-    for a while.
+    """Wait for ``count`` calls of the page's callback, and return what it was called with.
+
+    A little longer is waited for a call too many.
     """
     page.wait(f"typeof {name} !== 'undefined' && {name}.length >= {count}")
     page.evaluate("void setTimeout(function () { window.later = true; }, 400)")
@@ -198,10 +200,7 @@ def test_a_cross_origin_opener_policy_stops_nothing(profile, provider, where):
 
 
 def back_home(profile, page, address):
-    """A flow in the whole window:
-
-    it ends where it began, and neither Back nor a reload tells it once more.
-    """
+    """Finish a flow in the whole window, which ends where it began."""
     log_in(page)
     page.click("#allow")
     page.wait_for_url(address)
@@ -223,7 +222,7 @@ def never_again(page, address):
 
 
 def test_a_blocked_popup_becomes_a_full_page_flow(profile, provider):
-    with shop(provider, before=BLOCKED) as site:
+    with shop(provider, before=NO_POPUP) as site:
         address = f"{site.page}?item=7&colour=red#reviews"
         page = profile.open(address)
         page.click("#sc-connect")
@@ -232,7 +231,7 @@ def test_a_blocked_popup_becomes_a_full_page_flow(profile, provider):
         assert len(site.store.tokens) == 1
 
 
-def test_a_popup_that_nobody_clicked_for_is_blocked_by_the_browser(profile, provider):
+def test_a_popup_without_a_click_is_blocked_by_the_browser(profile, provider):
     script = "SC.Connect.open({callback: function (fields) { heard.push(fields); }});"
     with shop(provider, script=script) as site:
         page = profile.open(site.page)
@@ -361,22 +360,22 @@ def test_the_keyboard_is_enough(profile, provider, key):
         assert heard(page) == [JOE]
 
 
-def test_an_answer_that_comes_on_three_roads_is_told_once(profile, provider):
-    roads = """
-    var roads = [], Channel = window.BroadcastChannel;
-    addEventListener('message', function () { roads.push('opener'); });
-    addEventListener('storage', function (event) { if (event.newValue) roads.push('storage'); });
+def test_an_answer_that_arrives_in_three_ways_is_told_once(profile, provider):
+    ways = """
+    var ways = [], Channel = window.BroadcastChannel;
+    addEventListener('message', function () { ways.push('opener'); });
+    addEventListener('storage', function (event) { if (event.newValue) ways.push('storage'); });
     window.BroadcastChannel = function (name) {
       const channel = new Channel(name);
-      channel.addEventListener('message', function () { roads.push('channel'); });
+      channel.addEventListener('message', function () { ways.push('channel'); });
       return channel;
     };
     """
-    with shop(provider, before=roads) as site:
+    with shop(provider, before=ways) as site:
         page = profile.open(site.page)
         connect(profile, page)
         assert heard(page) == [JOE]
-        assert len(set(page.evaluate("roads"))) >= 2  # or this test would be about nothing
+        assert len(set(page.evaluate("ways"))) >= 2  # or this test would be about nothing
 
 
 def test_markup_from_elsewhere_runs_no_script_and_opens_no_other_site(profile, provider):

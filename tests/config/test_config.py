@@ -17,9 +17,12 @@ from wsgiref.validate import validator
 import pytest
 from paste.deploy import loadapp
 from support import configured
+from support.browser import ARRIVAL, Browser
 from support.canary import met
-from support.helpers import ARRIVAL, CLIENT, Browser, Site, landed, page_of_the_site, query
+from support.flows import CLIENT
 from support.paths import CHECKOUT
+from support.responses import landed, query
+from support.site import Site, page_of_the_site
 
 from scconnect_wsgi import (
     HAND_OVER,

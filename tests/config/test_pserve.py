@@ -11,9 +11,12 @@ import sysconfig
 from contextlib import contextmanager
 
 import pytest
-from demo.test_demo import environment
-from support.helpers import Browser, Site, landed, wait_for
+from support.browser import Browser
+from support.commands import environment
 from support.paths import CHECKOUT, TESTS
+from support.ports import wait_for
+from support.responses import landed
+from support.site import Site
 
 pytestmark = pytest.mark.slow
 

@@ -11,21 +11,10 @@ from wsgiref.validate import validator
 
 import pytest
 import requests
-from support.helpers import (
-    ARRIVAL,
-    CALLBACK,
-    CLIENT,
-    KEY,
-    Browser,
-    Mounted,
-    dance,
-    flow_for,
-    landed,
-    nobody_asked,
-    page_of_the_site,
-    query,
-    quick_transport,
-)
+from support.browser import ARRIVAL, Browser
+from support.flows import CALLBACK, CLIENT, dance, flow_for, nobody_asked, quick_transport
+from support.responses import landed, query
+from support.site import KEY, Mounted, page_of_the_site
 from support.stores import SQLITE_FILE, SQLITE_MEMORY
 
 from scconnect_wsgi import OAuth2, OAuth2Provider, SCConnect

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
-from support.helpers import CALLBACK, dance, flow_for, quick_transport
+from support.flows import CALLBACK, dance, flow_for, quick_transport
 from support.processes import in_processes
 from support.stores import POSTGRESQL, SQLITE_FILE, connection
 from support.wire import answer, saying, wire

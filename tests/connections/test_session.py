@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from support.helpers import CLIENT, dance, flow_for, quick_transport
+from support.flows import CLIENT, dance, flow_for, quick_transport
 from support.stores import connection
 from support.wire import answer, wire
 

@@ -12,7 +12,7 @@ import tracemalloc
 from contextlib import contextmanager
 
 import pytest
-from support.helpers import CLIENT
+from support.flows import CLIENT
 from support.paths import TESTS
 from support.stores import connection
 from support.wire import answer, dripping, saying, wire
@@ -297,7 +297,7 @@ def test_token_requests_and_calls_share_their_connections():
 
 FORKING = """
     import os, sys
-    from support.helpers import CLIENT
+    from support.flows import CLIENT
     from support.stores import connection
     from scconnect_wsgi import OAuth2, OAuth2Provider, Transport
     from scconnect_wsgi.connections.session import ApiSession

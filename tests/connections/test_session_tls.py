@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 import trustme
-from support.helpers import CLIENT, quick_transport
+from support.flows import CLIENT, quick_transport
 from support.stores import connection
 from support.wire import answer, saying, saying_once, tunnel, wire
 

@@ -1,37 +1,26 @@
-"""The command line:
+"""The commands, the demo and the plain example, in processes of their own and over sockets."""
 
-the demo and the example as a person meets them, in processes of their own and over sockets.
-"""
-
-import html
-import os
 import pathlib
 import re
 import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
-import threading
 from contextlib import closing, contextmanager
-from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
 import requests
+from support.browser import CLICK, Browser
+from support.commands import run, running, scconnect
 from support.paths import CHECKOUT
-
-import scconnect_wsgi
+from support.ports import free_port
+from support.responses import landed, query
+from support.site import Site
+from support.windows import decide, popup_of
 
 pytestmark = pytest.mark.slow
 
 EXAMPLE = CHECKOUT / "examples" / "plain" / "app.py"
-START_WITHIN = 10  # seconds; it takes less than one, on a machine that does nothing else
-CLICK = {
-    "Sec-Fetch-Site": "same-origin",
-    "Sec-Fetch-Mode": "navigate",
-    "Sec-Fetch-Dest": "document",
-}
 PRIVATE = ["Night Bus (demo)", "For Ann, unfinished"]
 ROOTS = {"oauth2": "/oauth", "oauth1": "/oauth1"}
 SETTINGS = {
@@ -44,128 +33,9 @@ SETTINGS = {
 both_protocols = pytest.mark.parametrize("protocol", ROOTS)
 
 
-def environment(**settings):
-    """This process's own, without its SCCONNECT_* settings, in which the package under test is
-    found.
-    """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SCCONNECT_")}
-    return {
-        **kept,
-        "PYTHONPATH": str(pathlib.Path(scconnect_wsgi.__file__).parent.parent),
-        **settings,
-    }
-
-
-def run(*words, folder=None, **settings):
-    """A command that ends by itself."""
-    command = [sys.executable, "-m", "scconnect_wsgi", *words]
-    env = environment(**settings)
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=30)
-
-
-class Running:
-    """A command that runs until it is told to stop;
-
-    what it prints up to its last line of greeting is read at once.
-    """
-
-    def __init__(self, folder, *words, until, python=sys.executable, env=None):
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # if ignored here, it would be ignored there
-        self.process = subprocess.Popen(
-            [python, *map(str, words)],
-            cwd=folder,
-            env=environment() if env is None else env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        too_late = threading.Timer(START_WITHIN, self.process.kill)
-        too_late.start()
-        self.greeting = ""
-        while until not in self.greeting:
-            line = self.process.stdout.readline()
-            assert line, self.process.communicate()
-            self.greeting += line
-        too_late.cancel()
-        too_late.join()
-        self.url = re.search(r"http://\S+", self.greeting)[0].rstrip("/")
-
-    def stop(self, number=signal.SIGINT):
-        """Send a signal; what was printed since, on both channels."""
-        self.process.send_signal(number)
-        return self.process.communicate(timeout=10)
-
-
-@contextmanager
-def running(folder, *words, until="Ctrl-C", **options):
-    command = Running(folder, *words, until=until, **options)
-    try:
-        yield command
-    finally:
-        if command.process.returncode is None:
-            command.process.kill()
-            command.process.communicate()
-
-
-def scconnect(folder, *words):
-    return running(folder, "-m", "scconnect_wsgi", *words)
-
-
-class Person:
-    """A browser with its cookies; it follows redirects by hand."""
-
-    def __init__(self, url):
-        self.url = url
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.get("/")
-
-    def get(self, path, **headers):
-        return self.session.get(
-            urljoin(self.url, path), headers=headers, allow_redirects=False, timeout=10
-        )
-
-    def post(self, url, data=None, **headers):
-        return self.session.post(
-            urljoin(self.url, url), data=data, headers=headers, allow_redirects=False, timeout=10
-        )
-
-    def connect(self, root, decision="allow"):
-        """Press the button, log in where asked, decide: the query of close.html."""
-        answer = self.get(f"{root}/request_token", **CLICK)
-        for _ in range(9):
-            if answer.is_redirect:
-                location = urljoin(answer.url, answer.headers["Location"])
-                if urlsplit(location).path == "/sc-connect/close.html":
-                    assert self.get(location).ok
-                    return dict(parse_qsl(urlsplit(location).query))
-                answer = self.get(location, **{**CLICK, "Sec-Fetch-Site": "cross-site"})
-            else:
-                answer = self.submit(answer, decision)
-        raise AssertionError(f"never came home: {answer.text}")
-
-    def submit(self, page, decision):
-        form = page.text.partition("</form>")[0]
-        fields = {
-            name: html.unescape(value)
-            for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)
-        }
-        fields |= (
-            {"username": "joe", "password": "joe"} if "password" in form else {"decision": decision}
-        )
-        return self.post(
-            urljoin(page.url, html.unescape(re.search(r'action="([^"]*)"', form)[1])), fields
-        )
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """Both protocols, side by side.
-
-    Whatever the tests do with it, its output tells nothing it should not.
-    """
+    """The demo with both protocols, whose output tells no secret whatever the tests do."""
     folder = tmp_path_factory.mktemp("demo")
     with scconnect(folder, "demo", "--port", "0") as demo:
         demo.folder = folder
@@ -176,11 +46,25 @@ def demo(tmp_path_factory):
         assert word not in said
 
 
+@contextmanager
+def visitor(demo):
+    """A browser that has opened the demo's page, and so has its cookie."""
+    with Browser(home=demo.url) as browser:
+        browser.get("/")
+        yield browser
+
+
 @pytest.fixture
 def person(demo):
-    person = Person(demo.url)
-    yield person
-    person.session.close()
+    with visitor(demo) as person:
+        yield person
+
+
+def connect(browser, root="/oauth", choice="allow"):
+    """Press the button, decide, and return the query of close.html."""
+    response = browser.connect(Site(browser.home, root=root), choice)
+    assert browser.get(response.headers["Location"]).ok
+    return landed(response)
 
 
 # The demo
@@ -188,7 +72,7 @@ def person(demo):
 
 @both_protocols
 def test_the_account_and_its_private_tracks_come_with_the_stored_token(person, protocol):
-    fields = person.connect(ROOTS[protocol])
+    fields = connect(person, ROOTS[protocol])
     assert fields == {"username": "joe", "oauth_token_id": fields["oauth_token_id"]}
 
     account = person.get(f"/account?oauth_token_id={fields['oauth_token_id']}")
@@ -208,38 +92,37 @@ def test_the_account_and_its_private_tracks_come_with_the_stored_token(person, p
 
 @both_protocols
 def test_a_refusal_reaches_the_page_and_nothing_is_stored(person, protocol):
-    assert person.connect(ROOTS[protocol], "deny")["error"] == "access_denied"
+    assert connect(person, ROOTS[protocol], "deny")["error"] == "access_denied"
     assert person.get("/connections").json() == {}
 
 
 @both_protocols
-def test_an_account_is_its_own_browsers(demo, person, protocol):
-    path = f"/account?oauth_token_id={person.connect(ROOTS[protocol])['oauth_token_id']}"
-    stranger = Person(demo.url)
-    assert stranger.get(path).status_code == 404
+def test_an_account_belongs_to_the_browser_that_connected_it(demo, person, protocol):
+    path = f"/account?oauth_token_id={connect(person, ROOTS[protocol])['oauth_token_id']}"
     assert requests.get(demo.url + path, timeout=10).status_code == 404
-    stranger.post(path.replace("account", "disconnect"), Origin=demo.url)
+    with visitor(demo) as stranger:
+        assert stranger.get(path).status_code == 404
+        stranger.post(path.replace("account", "disconnect"), Origin=demo.url)
     assert person.get(path).status_code == 200
-    stranger.session.close()
 
 
 def test_connecting_again_replaces_the_token(person):
-    first, second = person.connect("/oauth"), person.connect("/oauth")
+    first, second = connect(person), connect(person)
     assert person.get(f"/account?oauth_token_id={first['oauth_token_id']}").status_code == 404
     assert person.get("/connections").json() == {"oauth2": second["oauth_token_id"]}
 
 
-def test_disconnecting_is_for_the_demos_own_page(demo, person):
-    path = f"?oauth_token_id={person.connect('/oauth')['oauth_token_id']}"
-    assert person.post(f"/disconnect{path}").status_code == 403
+def test_only_the_demos_own_page_may_disconnect(demo, person):
+    path = f"?oauth_token_id={connect(person)['oauth_token_id']}"
+    assert person.session.post(f"{demo.url}/disconnect{path}", timeout=10).status_code == 403
     assert person.post(f"/disconnect{path}", Origin="http://localhost:1").status_code == 403
     assert person.get(f"/account{path}").status_code == 200
     assert person.post(f"/disconnect{path}", Origin=demo.url).status_code == 200
     assert person.get(f"/account{path}").status_code == 404
 
 
-def test_a_token_taken_back_is_a_friendly_sentence(demo, person):
-    path = f"/account?oauth_token_id={person.connect('/oauth')['oauth_token_id']}"
+def test_a_revoked_token_is_explained(demo, person):
+    path = f"/account?oauth_token_id={connect(person)['oauth_token_id']}"
     sandbox = re.search(r"http://127\S+", demo.greeting)[0]
     assert requests.post(f"{sandbox}sandbox/revoke", timeout=10).status_code == 204
     answer = person.get(path)
@@ -247,7 +130,7 @@ def test_a_token_taken_back_is_a_friendly_sentence(demo, person):
     assert "no longer accepts" in answer.json()["error"]
 
 
-def test_the_tokens_are_where_it_says_and_its_owners_alone(demo):
+def test_the_tokens_are_where_it_says_and_only_their_owner_reads_them(demo):
     path = demo.folder / "demo.sqlite3"
     assert str(path) in demo.greeting
     assert path.stat().st_mode & 0o777 == 0o600
@@ -258,7 +141,9 @@ def test_the_page_needs_nothing_that_its_policy_forbids(person):
     assert "script-src 'self'; style-src 'self'" in page.headers["Content-Security-Policy"]
     assert re.findall(r"<style| style=| on\w+=|<script>", page.text) == []
     links = [*re.findall(r'(?:src|href)="(/[^"]*)"', page.text), "/sc-connect/sc-connect@2x.png"]
-    assert {link: person.get(link).status_code for link in links} == dict.fromkeys(links, 200)
+    # Without Fetch Metadata a start asks first
+    statuses = {link: person.get(link, Accept="*/*").status_code for link in links}
+    assert statuses == dict.fromkeys(links, 200)
     assert person.session.cookies
     assert all(cookie.has_nonstandard_attr("HttpOnly") for cookie in person.session.cookies)
 
@@ -272,11 +157,11 @@ def test_the_page_needs_nothing_that_its_policy_forbids(person):
         ("/account?oauth_token_id=%ff", 400),
     ],
 )
-def test_an_odd_request_is_answered(person, path, status):
+def test_an_unusual_request_gets_a_response(person, path, status):
     assert person.get(path).status_code == status
 
 
-def test_opened_by_its_number_it_moves_to_the_name_its_flows_come_back_to(demo):
+def test_an_ip_address_redirects_to_the_name_that_flows_return_to(demo):
     answer = requests.get(
         demo.url.replace("localhost", "127.0.0.1"), allow_redirects=False, timeout=10
     )
@@ -284,18 +169,17 @@ def test_opened_by_its_number_it_moves_to_the_name_its_flows_come_back_to(demo):
 
 
 @both_protocols
-def test_one_protocol_alone_answers_on_the_usual_paths(tmp_path, protocol):
+def test_a_demo_of_one_protocol_uses_the_usual_paths(tmp_path, protocol):
     with scconnect(tmp_path, "demo", "--port", "0", "--protocol", protocol) as demo:
-        person = Person(demo.url)
-        assert re.findall(r'data-protocol="(\w+)"', person.get("/").text) == [protocol]
-        assert person.connect("/oauth")["username"] == "joe"
-        person.session.close()
+        with visitor(demo) as person:
+            assert re.findall(r'data-protocol="(\w+)"', person.get("/").text) == [protocol]
+            assert connect(person)["username"] == "joe"
         demo.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["demo", "sandbox"])
-def test_it_ends_with_a_word(tmp_path, command, number):
+def test_it_says_that_it_stopped(tmp_path, command, number):
     with scconnect(tmp_path, command, "--port", "0") as started:
         output, errors = started.stop(number)
     assert output == "Stopped.\n"
@@ -327,25 +211,23 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
 def test_tokens_of_an_earlier_run_are_forgotten(tmp_path):
     for _ in range(2):
         with scconnect(tmp_path, "demo", "--port", "0") as demo:
-            person = Person(demo.url)
             with closing(sqlite3.connect(tmp_path / "demo.sqlite3")) as db:
                 assert db.execute("SELECT count(*) FROM scconnect_demo").fetchone() == (0,)
-            person.connect("/oauth")
-            person.session.close()
+            with visitor(demo) as person:
+                connect(person)
             demo.stop()
 
 
 def test_a_callback_in_another_browser_is_refused(demo, person):
-    """The flow is bound to the browser that began it, even where its cookie was carried over."""
-    stranger = Person(demo.url)
-    own = stranger.session.cookies["scconnect_demo"]
-    answer = person.get("/oauth/request_token", **CLICK)
-    stranger.session.cookies.update(person.session.cookies)
-    stranger.session.cookies.set("scconnect_demo", own, domain="localhost.local", path="/")
-    state = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))["state"]
-    home = stranger.get(f"/oauth/access_token?code=made-up&state={state}", **CLICK)
-    assert dict(parse_qsl(urlsplit(home.headers["Location"]).query))["error"] == "wrong_user"
-    stranger.session.close()
+    """A flow is bound to the browser that began it, even if its cookie was copied to another."""
+    state = query(person.click(Site(demo.url)))["state"]
+    with visitor(demo) as stranger:
+        cookies = stranger.session.cookies
+        own = cookies["scconnect_demo"]
+        cookies.update(person.session.cookies)
+        cookies.set("scconnect_demo", own, domain="localhost.local", path="/")
+        home = stranger.get(f"/oauth/access_token?code=made-up&state={state}", **CLICK)
+    assert landed(home)["error"] == "wrong_user"
 
 
 # The other commands
@@ -397,7 +279,7 @@ def test_good_settings_are_told_the_callback_to_register():
     assert "https://app.example/shop/oauth/access_token\n" in done.stdout
 
 
-def test_the_protocol_of_2009_is_told_that_soundcloud_is_not_for_it():
+def test_a_site_with_oauth1_is_told_that_soundcloud_has_retired_it():
     done = run("check", **{**SETTINGS, "SCCONNECT_PROTOCOL": "oauth1"})
     assert done.returncode == 0
     assert "retired" in done.stdout
@@ -442,59 +324,34 @@ def test_the_client_secret_is_no_secret_key():
 
 @pytest.fixture
 def example(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with running(tmp_path, EXAMPLE, port, until="Open") as example:
+    with running(tmp_path, EXAMPLE, free_port(), until="Open") as example:
         yield example
         output, errors = example.stop()
     assert (example.process.returncode, output) == (0, "")
     assert "Traceback" not in errors
 
 
-def test_the_example_connects_and_hears_a_refusal(example):
-    person = Person(example.url)
-    assert person.connect("/oauth") == {"oauth_token_id": "1"}
-    assert person.connect("/oauth", "deny")["error"] == "access_denied"
-    person.session.close()
+def test_the_example_connects_and_is_told_of_a_refusal(example):
+    with visitor(example) as person:
+        assert connect(person) == {"oauth_token_id": "1"}
+        assert connect(person, choice="deny")["error"] == "access_denied"
 
 
 # The same in a browser
 
 
 @pytest.fixture
-def page(chromium):
-    """A page of a fresh profile, in which nothing may raise an error or break a content security
-    policy.
-    """
-    context = chromium.new_context()
-    context.set_default_timeout(5000)
-    complaints = []
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on(
-        "console",
-        lambda message: "Security Policy" in message.text and complaints.append(message.text),
-    )
-    yield context.new_page()
-    context.close()
-    assert complaints == []
+def page(context):
+    return context.new_page()
 
 
-def press(page, selector, decision):
-    with page.expect_popup() as opened:
-        page.click(selector)
-    popup = opened.value
-    popup.wait_for_selector("#login, #allow")
-    if popup.query_selector("#login"):
-        popup.fill("#username", "joe")
-        popup.fill("#password", "joe")
-        popup.click("#login")
-    popup.click(f"#{decision}")
+def press(page, selector, choice):
+    decide(popup_of(page, selector), choice)
 
 
 @pytest.mark.browser
 @both_protocols
-def test_a_person_denies_then_allows_then_disconnects(demo, page, protocol):
+def test_a_user_denies_then_allows_then_disconnects(demo, page, protocol):
     card = f"#{protocol}"
     page.goto(demo.url)
 

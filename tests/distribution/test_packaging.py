@@ -1,6 +1,4 @@
-"""What a wheel and an sdist hold, and that the browser files are found whichever way the package
-was installed.
-"""
+"""The contents of a wheel and an sdist, and the browser files in each way of installing."""
 
 import ast
 import email
@@ -15,18 +13,21 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
-from contextlib import closing
 
 import pytest
-from demo.test_demo import ROOTS, Person, running
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.browser import Browser
+from support.commands import running
 from support.paths import CHECKOUT
+from support.responses import landed
+from support.site import Site
 
 pytestmark = [pytest.mark.package, pytest.mark.slow]
 
 
-IMPORTED_AS = {"jwt": "pyjwt"}  # where the package is called otherwise than its module
+IMPORTED_AS = {"jwt": "pyjwt"}  # packages whose modules have another name
+# In no fresh clone
 MADE = (
     "*.egg-info",
     "*.pyc",
@@ -35,7 +36,7 @@ MADE = (
     "__pycache__",
     "build",
     "dist",
-)  # in no fresh clone
+)
 SHOW_ASSETS = """
 import json, pathlib, scconnect_wsgi
 from scconnect_wsgi.middleware.files import asset_folder
@@ -45,7 +46,7 @@ print(json.dumps([str(pathlib.Path(scconnect_wsgi.__file__).parent.parent), asse
 
 
 def run(*command: object, **options) -> str:
-    """What a command prints; where it fails, both its outputs are in the test's failure."""
+    """Return what a command prints; if it fails, both outputs are in the test's failure."""
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, **options
     )
@@ -59,9 +60,7 @@ def only(found) -> pathlib.Path:
 
 
 def files(folder: pathlib.Path, prefix: str) -> dict[str, bytes]:
-    """The bytes of every file in a folder, by its path below the folder, with something put before
-    it.
-    """
+    """Return the bytes of every file in a folder, by its path there behind a prefix."""
     return {
         f"{prefix}/{p.relative_to(folder)}": p.read_bytes()
         for p in folder.rglob("*")
@@ -70,7 +69,7 @@ def files(folder: pathlib.Path, prefix: str) -> dict[str, bytes]:
 
 
 def build(source, target):
-    """An sdist, and a wheel from this sdist, in a folder."""
+    """Build an sdist, and a wheel from it, into a folder."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
     run(
         sys.executable, "-m", "build", "--no-isolation", "--outdir", target, source, env=environment
@@ -90,9 +89,9 @@ def requirements_of(wheel):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of the checkout:
+    """A copy of the checkout.
 
-    builds leave files behind, and an old `build` folder would get into a wheel.
+    Builds leave files behind, and an old ``build`` folder would get into a wheel.
     """
     target = tmp_path_factory.mktemp("source") / "scconnect-wsgi"
     shutil.copytree(CHECKOUT, target, ignore=shutil.ignore_patterns(*MADE))
@@ -101,7 +100,7 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def package(source):
-    """Every file that an installed package consists of, and its bytes."""
+    """Every file of an installed package, and its bytes."""
     inside = files(source / "scconnect_wsgi", "scconnect_wsgi") | files(
         source / "assets", "scconnect_wsgi/assets"
     )
@@ -110,7 +109,7 @@ def package(source):
 
 @pytest.fixture(scope="module")
 def built(source, tmp_path_factory):
-    """The folder with an sdist, and with a wheel that was built from this sdist."""
+    """The folder with an sdist, and a wheel that was built from it."""
     source = shutil.copytree(source, tmp_path_factory.mktemp("build") / "scconnect-wsgi")
     target = tmp_path_factory.mktemp("built")
     return build(source, target)
@@ -128,13 +127,12 @@ def wheel(built):
 
 @pytest.fixture(scope="module")
 def dependencies(tmp_path_factory):
-    """All that is installed here but the package itself, so that nothing is downloaded."""
+    """Everything installed here but the package, so that nothing is downloaded."""
     target = tmp_path_factory.mktemp("dependencies")
     for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for entry in pathlib.Path(folder).iterdir():
-            if (
-                "scconnect_wsgi" not in entry.name
-            ):  # the package, its metadata, an editable install's finder
+            # The package, its metadata, or the finder of an editable install
+            if "scconnect_wsgi" not in entry.name:
                 (target / entry.name).symlink_to(entry)
     return target
 
@@ -151,7 +149,7 @@ def fresh_python(dependencies, tmp_path):
 @pytest.mark.parametrize(
     "way", ["a wheel", "an sdist", "its folder", "its folder, editable", "nothing but PYTHONPATH"]
 )
-def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
+def test_the_browser_files_are_found_and_the_demo_connects_with_the_package_from(
     way, fresh_python, wheel, sdist, source, package, tmp_path
 ):
     checkout = shutil.copytree(source, tmp_path / "checkout")
@@ -190,16 +188,16 @@ def test_the_browser_files_are_found_and_the_demo_dances_with_the_package_from(
     }
     words = ("-m", "scconnect_wsgi", "demo", "--port", "0")
     with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
-        for root in ROOTS.values():
-            person = Person(demo.url)
-            with closing(person.session):
-                assert person.connect(root)["username"] == "joe"
+        for root in ("/oauth", "/oauth1"):
+            with Browser() as joe:
+                joe.get(demo.url)  # its page knows its visitors by a cookie
+                assert landed(joe.connect(Site(demo.url, root=root)))["username"] == "joe"
         demo.stop()
     assert demo.process.returncode == 0
 
 
 def test_pip_brings_the_declared_packages_and_what_they_need(wheel, tmp_path):
-    """With the network, as a user does it. certifi and urllib3 come with requests in any case."""
+    """With the network, as for a user."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
@@ -221,22 +219,21 @@ def test_pip_brings_the_declared_packages_and_what_they_need(wheel, tmp_path):
     assert set(needed_by) - {"scconnect-wsgi"} == core.union(*(needed_by[name] for name in core))
 
 
-def test_built_twice_it_is_the_same_to_the_byte(source, sdist, wheel, tmp_path):
-    """Whoever has the sources can make sure that a package was made from them."""
-    elsewhere = shutil.copytree(
-        source, tmp_path / "elsewhere", copy_function=shutil.copy
-    )  # with times of now
+def test_two_builds_are_the_same_byte_for_byte(source, sdist, wheel, tmp_path):
+    """Anyone with the sources can check that a package was made from them."""
+    # shutil.copy gives the files new times
+    elsewhere = shutil.copytree(source, tmp_path / "elsewhere", copy_function=shutil.copy)
     build(elsewhere, tmp_path / "built")
     for first in (sdist, wheel):
         assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
 
 
-def test_a_package_index_takes_both(sdist, wheel):
+def test_a_package_index_accepts_both(sdist, wheel):
     said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", sdist, wheel)
     assert said.count("PASSED") == 2
 
 
-def test_what_the_wheel_says_of_itself(wheel):
+def test_the_metadata_of_the_wheel(wheel):
     metadata = metadata_of(wheel)
     classifiers = metadata.get_all("Classifier")
     assert (metadata["Name"], metadata["License-Expression"]) == ("scconnect-wsgi", "MIT")
@@ -253,7 +250,7 @@ def test_what_the_wheel_says_of_itself(wheel):
 
 
 def test_the_oldest_versions_are_the_lower_bounds(wheel):
-    """tox.ini's `oldest` tests the versions that pyproject.toml promises."""
+    """The environment ``oldest`` of tox.ini tests the versions that pyproject.toml promises."""
     text = (
         (CHECKOUT / "tox.ini")
         .read_text("utf-8")
@@ -267,7 +264,7 @@ def test_the_oldest_versions_are_the_lower_bounds(wheel):
     assert {name: f">={version}" for name, version in oldest.items()} == bounds
 
 
-def test_threat_47_what_the_package_imports_it_declares(wheel):
+def test_threat_47_the_package_declares_everything_it_imports(wheel):
     declared = {canonicalize_name(requirement.name) for requirement in requirements_of(wheel)}
     imported = set()
     for path in (CHECKOUT / "scconnect_wsgi").rglob("*.py"):

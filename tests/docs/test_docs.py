@@ -1,7 +1,4 @@
-"""docs/tokens.md runs:
-
-its Python from top to bottom, as one program, with a user who connects where one would.
-"""
+"""docs/tokens.md runs: its Python from top to bottom, as one program, with a user who connects."""
 
 import ast
 import re
@@ -9,8 +6,11 @@ from typing import Any
 
 import pytest
 import webob
-from support.helpers import ARRIVAL, CLIENT, KEY, Browser, landed, page_of_the_site
+from support.browser import ARRIVAL, Browser
+from support.flows import CLIENT
 from support.paths import CHECKOUT
+from support.responses import landed
+from support.site import KEY, page_of_the_site
 from support.stores import connection as stored
 
 from scconnect_wsgi import errors
@@ -25,7 +25,7 @@ def blocks(language, text=TOKENS):
 
 
 class Late:
-    """A WSGI application that is not there yet: its address must be known first."""
+    """A WSGI application that is set later, since its address must be known first."""
 
     app: Any
 
@@ -35,20 +35,17 @@ class Late:
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """Runs one snippet after the other, in a folder of its own, and knows the names that are the
-    reader's.
-    """
+    """The reader of docs/tokens.md, who runs its snippets in a folder of their own."""
     monkeypatch.chdir(tmp_path)
-    sandbox, site = Sandbox(), Late()
+    sandbox = Sandbox()
+    site = Late()
     with serve(sandbox) as provider, serve(site) as server:
         url = server.url.replace("127.0.0.1", "localhost")
         names = {
-            **{
-                "CLIENT_ID": CLIENT[0],
-                "CLIENT_SECRET": CLIENT[1],
-                "SECRET_KEY": KEY,
-                "BASE_URL": url,
-            },
+            "CLIENT_ID": CLIENT[0],
+            "CLIENT_SECRET": CLIENT[1],
+            "SECRET_KEY": KEY,
+            "BASE_URL": url,
             "PROVIDER": sandbox.oauth2_provider(provider.url),
             "application": page_of_the_site,
             "current_user": lambda request: request.cookies.get("user"),
@@ -60,12 +57,15 @@ def reader(tmp_path, monkeypatch):
 
 class Reader:
     def __init__(self, names, sandbox, site, url):
-        self.names, self.sandbox, self.site, self.url = names, sandbox, site, url
+        self.names = names
+        self.sandbox = sandbox
+        self.site = site
+        self.url = url
         self.start = f"{url}/oauth/request_token"
         self.left = blocks("python")
 
     def run(self, opening):
-        """The next snippet, which begins like this."""
+        """Run the next snippet, which begins with these words."""
         snippet = self.left.pop(0)
         assert snippet.startswith(opening)
         exec(compile(snippet, "docs/tokens.md", "exec"), self.names)
@@ -108,7 +108,6 @@ def test_the_snippets_do_what_the_text_says(reader):
     assert reader.sandbox.counts["sign_out"] == 1
 
     reader.run("def logged_in(")
-    token = None
     with Browser() as browser:
         departure = names["flow"].begin(f"{reader.url}/oauth/access_token")
         back = dict(webob.Request.blank(browser.decide(departure.authorize_url)).GET)
@@ -122,9 +121,8 @@ def test_the_snippets_do_what_the_text_says(reader):
         == f"{names['flow'].provider.api_url}#soundcloud:users:743372812"
     )
 
-    reader.run(
-        "from scconnect_wsgi.stores.redis import RedisStore"
-    )  # asks nothing before its first call
+    # Asks no server before its first call
+    reader.run("from scconnect_wsgi.stores.redis import RedisStore")
     reader.run("from scconnect_wsgi.encryption import Encryption")
     assert names["encrypted"].save(stored()).token == names["encrypted"].load("one").token
 
@@ -174,7 +172,7 @@ def test_every_error_of_a_call_is_in_the_table():
         assert issubclass(getattr(errors, name), errors.ConnectError)
 
 
-def test_every_snippet_is_one_that_is_run():
+def test_every_snippet_is_run():
     languages = set(re.findall(r"^```(\w+)$", TOKENS, re.MULTILINE))
     assert languages == {"python", "html", "py"}  # examples/test_frameworks.py runs `py`: Flask
     for snippet in blocks("python"):

@@ -1,10 +1,10 @@
-"""The README shows what runs: its Python and its HTML are those of examples/plain/app.py."""
+"""The README shows code that runs: its Python and HTML are those of examples/plain/app.py."""
 
 import ast
 import re
 
 import pytest
-from support.helpers import CODES
+from support.flows import CODES
 from support.paths import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text("utf-8")
@@ -18,7 +18,7 @@ def block(language):
 
 
 def page():
-    """The page that the example serves."""
+    """Return the page that the example serves."""
     assignments = [node for node in ast.parse(EXAMPLE).body if isinstance(node, ast.Assign)]
     (value,) = (node.value for node in assignments if getattr(node.targets[0], "id", "") == "HTML")
     return ast.literal_eval(value).decode()

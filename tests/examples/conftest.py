@@ -1,10 +1,10 @@
-"""Tests of single frameworks run only where tox.ini asks for that framework."""
+"""Run the tests of a single framework only if tox.ini asks for that framework."""
 
 from support.frameworks import NAMES
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out, without a skip, the tests whose parameter `framework` is not asked for."""
+    """Leave out, rather than skip, tests whose parameter ``framework`` was not asked for."""
     left_out = [item for item in items if framework_of(item) not in (None, *NAMES)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

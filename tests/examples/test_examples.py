@@ -1,9 +1,8 @@
-"""The example of each framework, run as its reader runs it."""
+"""The example of each framework, run as a reader would run it."""
 
 import importlib
 import os
 import re
-import socket
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -11,10 +10,14 @@ from urllib.parse import urlsplit
 import itsdangerous
 import pytest
 import requests
-from demo.test_demo import environment, running
+from support.browser import ARRIVAL, Browser
+from support.commands import environment, running
 from support.frameworks import ALL
-from support.helpers import ARRIVAL, KEY, Browser, Site, landed, opened, popup_of, query
 from support.paths import CHECKOUT, TESTS
+from support.ports import free_port
+from support.responses import landed, query
+from support.site import KEY, Site
+from support.windows import decide, opened, popup_of
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +25,6 @@ EXAMPLES = CHECKOUT / "examples"
 
 # The plain example is the README's, and run by test_demo.
 each_framework = pytest.mark.parametrize("framework", ALL.split()[1:])
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture
@@ -61,12 +58,7 @@ def test_an_example_logs_its_visitor_in(example):
 @each_framework
 def test_in_a_browser_the_page_says_who_is_logged_in(example, context):
     page = opened(context, example.url)
-    popup = popup_of(page)
-    popup.fill("#username", "joe")
-    popup.fill("#password", "joe")
-    popup.click("#login")
-    popup.wait_for_selector("#allow")
-    popup.eval_on_selector("#allow", "button => setTimeout(() => button.click())")
+    decide(popup_of(page))
     page.wait_for_selector("p:text('Logged in: joe')")
 
 
@@ -78,7 +70,7 @@ def test_a_refusal_logs_nobody_in(example):
 
 
 @each_framework
-def test_a_made_up_session_is_nobodys(example):
+def test_a_made_up_session_logs_nobody_in(example):
     with Browser() as mallory:
         for name in ("session", "sessionid", "user"):
             mallory.session.cookies.set(name, "joe")
@@ -86,14 +78,14 @@ def test_a_made_up_session_is_nobodys(example):
 
 
 def sandbox_of(example):
-    """The address of the sandbox that an example brings."""
+    """Return the address of an example's own sandbox."""
     with Browser() as anybody:
         parts = urlsplit(anybody.click(example))
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def misbehave(example, *names):
-    """Have the sandbox of an example misbehave from now on."""
+    """Give the sandbox of an example these faults from now on."""
     answer = requests.post(
         f"{sandbox_of(example)}/sandbox/misbehave", data={"name": names}, timeout=10
     )
@@ -106,7 +98,7 @@ def logged_in(browser, example, user):
 
 
 def sessions(browser):
-    """The cookies of the site's own session."""
+    """Return the cookies of the site's own session."""
     return {
         cookie.name: cookie.value
         for cookie in browser.session.cookies
@@ -159,13 +151,8 @@ def test_a_session_planted_before_the_login_is_not_the_one_after(example):
 
 
 @pytest.mark.parametrize("framework", ["django"])
-def test_a_key_of_a_stored_session_planted_before_the_login_opens_nothing_after_it(
-    framework, tmp_path
-):
-    """With its sessions in files, as in a database:
-
-    the cookie is then a key, and whoever planted it has it too.
-    """
+def test_a_session_key_planted_before_the_login_opens_nothing_after_it(framework, tmp_path):
+    """Sessions in files, as in a database: the cookie is a key, which an attacker may plant."""
     text = text_of(framework).replace("backends.signed_cookies", "backends.file")
     (tmp_path / "app.py").write_text(
         text.replace("MIDDLEWARE", f"SESSION_FILE_PATH = {str(tmp_path)!r}\nMIDDLEWARE")
@@ -175,7 +162,7 @@ def test_a_key_of_a_stored_session_planted_before_the_login_opens_nothing_after_
 
 
 def flask_session(cookie=None):
-    """A session cookie that holds one thing, or what one holds."""
+    """Return a session cookie that holds one thing, or what a given one holds."""
     app = importlib.import_module("flask").Flask("app")
     app.secret_key = KEY
     serializer = app.session_interface.get_signing_serializer(app)
@@ -212,7 +199,7 @@ def test_on_https_every_cookie_is_secure(framework):
     code = """
 import app
 from scconnect_wsgi.sandbox.browser import Browser, decide
-from support.helpers import ARRIVAL, CLICK
+from support.browser import ARRIVAL, CLICK
 from urllib.parse import urlsplit
 browser = Browser(app.application, app.BASE_URL)
 away = browser.get("/oauth/request_token", CLICK).headers["Location"]
@@ -276,7 +263,7 @@ def test_an_example_takes_its_credentials_from_the_environment(framework):
     assert query(done.stdout.split()[-1])["client_id"] == "an-id"
 
 
-def test_the_examples_differ_in_their_frameworks_lines_alone():
+def test_the_examples_differ_only_in_their_frameworks_lines():
     first, *others = (common_lines(framework) for framework in ALL.split()[1:])
     assert len(first) > 30
     assert others == [first] * len(others)
@@ -287,7 +274,10 @@ def text_of(framework):
 
 
 def common_lines(framework):
-    """What is not the framework's: its imports, and what is between answer() and the flow."""
+    """Return the lines that are not the framework's.
+
+    The framework's own are its imports, and those between answer() and the flow.
+    """
     text = re.sub(framework, "FRAMEWORK", text_of(framework), flags=re.IGNORECASE)
     head, _, rest = text.partition('"SoundCloud did not say who you are."}\n')
     imports, _, constants = head.partition("from scconnect_wsgi import")

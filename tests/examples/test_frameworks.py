@@ -1,6 +1,6 @@
-"""The middleware around a site of each framework:
+"""The middleware around a site of each framework.
 
-both protocols, at the root and under a prefix, over sockets.
+Both protocols, at the root and under a prefix, over sockets.
 """
 
 import re
@@ -10,9 +10,12 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import webob
 from support import sites
+from support.browser import Browser
+from support.flows import flow_for
 from support.frameworks import SITES
-from support.helpers import KEY, Browser, Mounted, Store, flow_for, landed, running_site
 from support.paths import CHECKOUT
+from support.responses import landed
+from support.site import KEY, Mounted, Store, running_site
 from support.sites import Boom
 
 from scconnect_wsgi import HAND_OVER, SCConnect
@@ -38,7 +41,7 @@ def app(request):
 
 @both_protocols
 @mounted
-def test_the_storage_callable_is_called_and_the_page_hears(app, provider, protocol, prefix):
+def test_the_storage_callable_is_called_and_the_page_is_told(app, provider, protocol, prefix):
     store = Store()
     with (
         running_site(
@@ -75,7 +78,7 @@ def test_the_framework_logs_the_user_in(app, provider, protocol, prefix):
     ("path", "status"),
     [("/own", 200), ("/", 404), ("/oauth", 404), ("/error", 403), ("/stream", 200), ("/me", 200)],
 )
-def test_what_the_framework_answers_is_untouched(app, protocol, prefix, path, status):
+def test_the_frameworks_responses_are_unchanged(app, protocol, prefix, path, status):
     alone, wrapped = Called(app, prefix, path), Called(app, prefix, path, protocol)
     assert int(alone.status.split()[0]) == status
     assert (wrapped.status, wrapped.headers, wrapped.body) == (
@@ -87,7 +90,7 @@ def test_what_the_framework_answers_is_untouched(app, protocol, prefix, path, st
 
 @both_protocols
 @mounted
-def test_a_stream_is_the_frameworks_own_object_until_it_is_closed(app, protocol, prefix):
+def test_a_stream_stays_the_frameworks_own_object_until_it_is_closed(app, protocol, prefix):
     sites.ENDED.clear()
     stream = Called(app, prefix, "/stream", protocol, read=False)
     assert stream.iterable is stream.returned
@@ -106,7 +109,7 @@ def test_an_exception_passes_through(app, protocol, prefix):
 
 
 class Called:
-    """One request to an application in this process, wrapped where a protocol is given."""
+    """One request to an application in this process, wrapped if a protocol is given."""
 
     def __init__(self, app, prefix, path, protocol=None, *, read=True):
         def recorded(environ, start_response):

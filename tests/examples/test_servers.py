@@ -1,18 +1,20 @@
-"""The file to copy for each WSGI server: started as its first lines say, and danced through."""
+"""The file to copy for each WSGI server, started as its first lines say, and a whole flow."""
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 from contextlib import contextmanager
 
 import pytest
 import requests
-from demo.test_demo import environment
-from support.helpers import CLICK, Browser, Site, landed, query, wait_for
+from support.browser import ARRIVAL, CLICK, Browser
+from support.commands import environment
 from support.paths import CHECKOUT
+from support.ports import free_port, wait_for
+from support.responses import landed, query
+from support.site import Site
 
 pytestmark = pytest.mark.slow
 
@@ -28,10 +30,11 @@ NAMES = [
     "granian.sh",
 ]
 LOGS = set(NAMES) - {"waitress_serve.py"}  # waitress has no access log
+# As a script is stopped; the others get SIGTERM
 STOPPED_BY = {
     "waitress_serve.py": signal.SIGINT,
     "wsgiref_serve.py": signal.SIGINT,
-}  # as one stops a script
+}
 ROOTS = {
     "oauth2": {"AUTHORIZE_URL": "/authorize", "TOKEN_URL": "/oauth/token"},
     "oauth1": {
@@ -43,10 +46,7 @@ ROOTS = {
 
 
 def command_of(name):
-    """How its reader starts it, from the first lines of the file:
-
-    the words after a # or the opening quotes.
-    """
+    """Return the command in the first lines of a file: the words after a # or the quotes."""
     lines = (SERVERS / name).read_text("utf-8").splitlines()
     line = next(line for line in lines if name in line)
     return line.lstrip('#" ').split()
@@ -59,8 +59,9 @@ def settings_of(text):
 
 
 def settings_for(protocol, root):
-    """sandbox.env, with the address of the sandbox that is there, and for the other protocol its
-    addresses.
+    """Return the settings of sandbox.env with the address of a running sandbox.
+
+    For OAuth 1.0a they have the addresses of that protocol.
     """
     settings = settings_of(
         (SERVERS / "sandbox.env").read_text("utf-8").replace("http://127.0.0.1:8001", root)
@@ -74,9 +75,8 @@ def settings_for(protocol, root):
 
 @contextmanager
 def running(name, folder, settings):
-    """The server, in a copy of the folder in which nothing but the port is another."""
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
+    """Run the server in a copy of the folder, in which only the port differs."""
+    port = free_port("localhost")
     site = shutil.copytree(SERVERS, folder / "site", ignore=shutil.ignore_patterns("__pycache__"))
     text = (site / name).read_text("utf-8")
     assert "8000" in text
@@ -114,22 +114,17 @@ def test_a_copied_file_starts_a_server_that_connects(name, protocol, provider, t
     settings = settings_for(protocol, provider.url)
     with running(name, tmp_path, settings) as (site, process, log), Browser() as joe:
         for number in range(2):
-            joe.session.cookies.set(
-                f"site{number}", "x" * 3800
-            )  # near the 4096 bytes that a browser keeps
-        for _ in range(
-            5
-        ):  # as many as a browser can have under way: their cookies go with every request
+            # Nearly the 4096 bytes that a browser keeps of a cookie
+            joe.session.cookies.set(f"site{number}", "x" * 3800)
+        # As many flows as a browser can have under way: their cookies go with every request
+        for _ in range(5):
             assert joe.get(site.start, **CLICK).status_code == 303
         back = joe.decide(joe.click(site))
-        fields = landed(joe.get(back, **{**CLICK, "Sec-Fetch-Site": "cross-site"}))
+        fields = landed(joe.get(back, **ARRIVAL))
         assert "error" not in fields, fields
         assert fields["worker_threads"] == str(name not in ("gunicorn_sync.py", "wsgiref_serve.py"))
         assert landed(joe.connect(site, "deny"))["error"] == "access_denied"
-        assert (
-            landed(joe.get(back, **{**CLICK, "Sec-Fetch-Site": "cross-site"}))["error"]
-            == "flow_finished"
-        )
+        assert landed(joe.get(back, **ARRIVAL))["error"] == "flow_finished"
         the_files_arrive(site)
         assert 'id="sc-connect"' in joe.get(f"{site.url}/").text
     assert process.returncode == 0

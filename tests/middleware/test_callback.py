@@ -16,19 +16,10 @@ import pytest
 import webob
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.helpers import (
-    ARRIVAL,
-    CLIENT,
-    KEY,
-    Browser,
-    Store,
-    flow_for,
-    landed,
-    nobody_asked,
-    page_of_the_site,
-    query,
-    running_site,
-)
+from support.browser import ARRIVAL, Browser
+from support.flows import CLIENT, flow_for, nobody_asked
+from support.responses import landed, query
+from support.site import KEY, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import HAND_OVER, OAuth1, OAuth2, SCConnect
 from scconnect_wsgi.errors import ConfigurationError

@@ -13,19 +13,12 @@ from typing import Any
 
 import pytest
 from itsdangerous import Signer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
-from support.helpers import (
-    ARRIVAL,
-    CLICK,
-    KEY,
-    Store,
-    flow_for,
-    landed,
-    nobody_asked,
-    opened,
-    page_of_the_site,
-    query,
-    running_site,
-)
+from support.browser import ARRIVAL, CLICK
+from support.flow_cookies import AUDIENCE, BASE, PENDING, issued, kept, named, set_cookies
+from support.flows import flow_for, nobody_asked
+from support.responses import landed, query
+from support.site import JOE, KEY, Store, page_of_the_site, running_site
+from support.windows import opened
 
 from scconnect_wsgi import OAuth1, OAuth2, SCConnect
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, ProviderError
@@ -34,11 +27,7 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 
 PROTOCOLS = ("oauth1", "oauth2")
 FLOW_ID = {"oauth1": "oauth_token", "oauth2": "state"}
-JOE = {"username": "joe", "oauth_token_id": "43"}
-AUDIENCE = "oauth2 https://provider.example/authorize https://provider.example/token client"
 SALT = f"scconnect_wsgi flow cookie {AUDIENCE}"
-BASE = "http://localhost:8000"
-PENDING = {"state": "an id", "verifier": "v" * 43}
 FOREIGN = [
     'x="\\377\\000"',
     "x=\xff\xfe",
@@ -65,23 +54,6 @@ def flow(protocol, provider):
     return flow_for(protocol, provider.url)
 
 
-def set_cookies(answer):
-    """Return the Set-Cookie headers of an answer, one by one."""
-    return answer.raw.headers.getlist("Set-Cookie")
-
-
-def kept(values, header=""):
-    """Return the Cookie header that a browser sends after it got some Set-Cookie values."""
-    jar = dict(pair.split("=", 1) for pair in header.split("; ") if pair)
-    for value in values:
-        name, _, rest = value.partition("=")
-        if "max-age=0" in value.lower():
-            jar.pop(name, None)
-        else:
-            jar[name] = rest.partition(";")[0]
-    return "; ".join(f"{name}={value}" for name, value in jar.items())
-
-
 def under_way(header):
     return re.findall(r"scconnect-[0-9a-f]{24}(?==)", header)
 
@@ -90,20 +62,12 @@ def cookies(key=KEY, audience=AUDIENCE, max_age=600, clock=time.time):
     return FlowCookies(key, audience, max_age, clock=clock)
 
 
-def issued(made_by, flow_id="an id", header="", base=BASE):
-    return kept(made_by.issue(header, flow_id, base, "", PENDING), header)
-
-
 def signed(content, key=KEY, salt=SALT):
     """Return the Cookie header that another host, or another program with this key, would make."""
     signer = Signer(key, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
     packed = content if isinstance(content, bytes) else json.dumps(content).encode()
     value = signer.sign(base64.urlsafe_b64encode(packed).rstrip(b"=")).decode()
     return f"{named('an id')}={value}"
-
-
-def named(flow_id):
-    return "scconnect-" + hashlib.sha256(flow_id.encode()).hexdigest()[:24]
 
 
 def created(ago):

@@ -17,24 +17,11 @@ import pytest
 import requests
 import webob
 import webob.exc
+from support.browser import ARRIVAL, CLICK, Browser, hidden_fields
 from support.canary import secrets_met
-from support.helpers import (
-    ARRIVAL,
-    CLICK,
-    CODES,
-    KEY,
-    Browser,
-    Mounted,
-    Site,
-    Store,
-    flow_for,
-    hidden_fields,
-    landed,
-    page_of_the_site,
-    query,
-    quick_transport,
-    running_site,
-)
+from support.flows import CODES, flow_for, quick_transport
+from support.responses import landed, query
+from support.site import KEY, Mounted, Site, Store, page_of_the_site, running_site
 from support.wire import answer, saying, wire
 
 from scconnect_wsgi import HAND_OVER, AccessToken, OAuth1, OAuth1Provider, OAuth2, SCConnect

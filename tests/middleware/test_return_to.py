@@ -10,16 +10,10 @@ from urllib.parse import quote, urljoin, urlsplit
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.helpers import (
-    ARRIVAL,
-    CLICK,
-    CLIENT,
-    Store,
-    flow_for,
-    nobody_asked,
-    query,
-    running_site,
-)
+from support.browser import ARRIVAL, CLICK
+from support.flows import CLIENT, flow_for, nobody_asked
+from support.responses import query
+from support.site import Store, running_site
 
 from scconnect_wsgi import HAND_OVER, OAuth2, OAuth2Provider
 from scconnect_wsgi.urls import MAX_RETURN, path_of_this_origin

@@ -11,18 +11,10 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from support.helpers import (
-    ARRIVAL,
-    CLICK,
-    KEY,
-    Store,
-    flow_for,
-    landed,
-    nobody_asked,
-    page_of_the_site,
-    query,
-    running_site,
-)
+from support.browser import ARRIVAL, CLICK
+from support.flows import flow_for, nobody_asked
+from support.responses import landed, query
+from support.site import KEY, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import SCConnect
 from scconnect_wsgi.sandbox import Sandbox, serve

@@ -15,7 +15,9 @@ from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-from support.helpers import ARRIVAL, KEY, Store, flow_for, page_of_the_site, running_site
+from support.browser import ARRIVAL
+from support.flows import flow_for
+from support.site import KEY, Store, page_of_the_site, running_site
 
 import scconnect_wsgi
 from scconnect_wsgi import SCConnect

@@ -1,23 +1,27 @@
 """Threat 39: many users at once use one instance, and the provider checks every request."""
 
+import itertools
 import os
 import random
-import select
 import socket
-import socketserver
-import struct
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from requests_oauthlib import OAuth1Session
 from support import canary
-from support.helpers import ARRIVAL, CLIENT, Browser, flow_for, hidden_fields, landed, running_site
+from support.browser import ARRIVAL, Browser
+from support.flows import CLIENT, flow_for
+from support.responses import landed
+from support.site import running_site
+from support.wire import wire
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
@@ -26,8 +30,7 @@ THREADS = 32
 FLOWS = 300 if SECONDS >= 60 else 60  # through a provider that closes connections
 
 EXCHANGE = {"oauth2": "token", "oauth1": "access_token"}  # the sandbox's names in its counts
-# Seconds for which a user is away: ten times as long as the provider below keeps an idle connection
-AWAY = 0.03
+SOON = 0.003  # seconds that the provider below may keep an idle connection
 
 both_protocols = pytest.mark.parametrize("protocol", ["oauth2", "oauth1"])
 
@@ -69,7 +72,7 @@ class Visitors:
         chance = random.Random(name)
         try:
             with Browser() as browser:
-                self._sign_up(browser, name)
+                browser.sign_up(self.root, name)
                 while time.monotonic() < until:
                     if chance.random() < 0.2:
                         browser.click(site)
@@ -82,11 +85,6 @@ class Visitors:
                     self._go_back(browser, tabs[0])
         except Exception as error:  # an exception in a thread would be lost
             self.wrong.append((name, repr(error)))
-
-    def _sign_up(self, browser, name):
-        fields = dict(hidden_fields(browser.get(f"{self.root}/signup").text))
-        answer = browser.post(f"{self.root}/signup", {**fields, "username": name, "password": name})
-        assert answer.status_code == 303, answer.text
 
     def _arrive(self, browser, address, name):
         fields = landed(browser.get(address, **ARRIVAL))
@@ -133,59 +131,55 @@ def test_39_many_threads_through_one_instance(protocol, sandbox_process):
     assert threading.active_count() <= threads + 1
 
 
-class HangsUp(socketserver.ThreadingTCPServer):
-    """A proxy that closes each connection soon after a response, as providers close idle ones."""
+class HangsUp:
+    """A proxy that often closes a connection after a response, as providers close idle ones.
 
-    daemon_threads = True
-    block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 128
+    ``support.wire`` calls it with each connection. ``hung_up`` counts how it ended them, ``kept``
+    how many requests came after a response on the same connection. ``settled`` is set while no
+    request is under way and no connection is about to be closed.
+    """
 
     def __init__(self, root):
-        host, _, port = root.removeprefix("http://").rpartition(":")
-        self.upstream = (host, int(port))
+        self.upstream = urlsplit(root).netloc
         self.hung_up = Counter()
         self.kept = 0
-        super().__init__(("127.0.0.1", 0), None)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.settled = threading.Event()
+        self.settled.set()
 
-    def finish_request(self, request, client_address):
-        with socket.create_connection(self.upstream) as upstream:
-            answered = False
-            while True:
-                patience = random.choice((0, AWAY / 10, 10)) if answered else 30
-                readable, _, _ = select.select([request, upstream], [], [], patience)
-                if not readable:
-                    break
-                for source, target in ((request, upstream), (upstream, request)):
-                    if source in readable:
-                        data = source.recv(65_536)
-                        if not data:
-                            return
-                        self.kept += answered and source is request
-                        target.sendall(data)
-                        answered = source is upstream
-        how = random.choice(("FIN", "RST"))
-        if how == "RST":
-            request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.hung_up[how] += 1
+    def __call__(self, connection):
+        with closing(HTTPConnection(self.upstream)) as upstream:
+            for number in itertools.count():
+                request = connection.request()
+                if request is None:
+                    return
+                self.kept += number > 0
+                self.settled.clear()
+                connection.send(forwarded(request, upstream))
+                if self._hangs_up(connection):
+                    return
 
-    def handle_error(self, *_):
-        """Ignore a side that hung up first."""
-
-    def shutdown_request(self, request):
-        # Without the shutdown() of socketserver, which would send FIN in place of RST
-        request.close()
+    def _hangs_up(self, connection):
+        """Choose whether to hang up, and how and when."""
+        how = random.choice(("FIN", "RST", None))
+        time.sleep(random.choice((0, SOON)))
+        if how == "FIN":
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        elif how == "RST":
+            connection.reset()
+        if how:
+            self.hung_up[how] += 1
+        self.settled.set()
+        return how is not None
 
 
-@contextmanager
-def hanging_up(root):
-    with HangsUp(root) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def forwarded(request, upstream):
+    """Send a request to the provider, and return the bytes of the response."""
+    method, target, _ = request.line.split()
+    upstream.request(method, target, request.body, request.headers)
+    response = upstream.getresponse()
+    fields = [f"{name}: {value}" for name, value in response.getheaders()]
+    head = "\r\n".join([f"HTTP/1.1 {response.status} {response.reason}", *fields])
+    return head.encode("latin-1") + b"\r\n\r\n" + response.read()
 
 
 @both_protocols
@@ -198,25 +192,24 @@ def test_35_a_connection_that_the_provider_closed_meanwhile_fails_no_flow(
     """
     root = sandbox_process.url
     before = Counter(sandbox_process.counts())
-    with hanging_up(root) as provider:
-        flow = flow_for(protocol, provider.url)
+    proxy = HangsUp(root)
+    with wire(proxy) as server:
+        flow = flow_for(protocol, server.url)
         addresses = replace(
             flow.provider, authorize_url=flow_for(protocol, root).provider.authorize_url
         )
         flow = type(flow)(*CLIENT, provider=addresses)  # the user goes to the provider itself
         with running_site(flow) as site, Browser() as joe:
             for _ in range(FLOWS):
-                time.sleep(AWAY)
                 back = joe.decide(joe.click(site))
-                time.sleep(AWAY)
+                assert proxy.settled.wait(10)
                 assert landed(joe.get(back, **ARRIVAL)) == {
                     "username": "joe",
                     "oauth_token_id": "43",
                 }
+                assert proxy.settled.wait(10)
     asked = Counter(sandbox_process.counts()) - before
-    print(
-        f"\n{protocol}: {FLOWS} flows, hung up {dict(provider.hung_up)}, used again {provider.kept}"
-    )
-    assert min(provider.hung_up.values()) > FLOWS / 10
-    assert provider.kept > FLOWS / 10
+    print(f"\n{protocol}: {FLOWS} flows, hung up {dict(proxy.hung_up)}, used again {proxy.kept}")
+    assert min(proxy.hung_up.values()) > FLOWS / 10
+    assert proxy.kept > FLOWS / 10
     assert asked[EXCHANGE[protocol]] == FLOWS  # each once

@@ -13,8 +13,10 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
-from support.helpers import ARRIVAL, CLICK, Browser, Site, landed, query
+from support.browser import ARRIVAL, CLICK, Browser
 from support.paths import TESTS
+from support.responses import landed, query
+from support.site import Site
 
 from scconnect_wsgi.sandbox import Sandbox, serve
 
@@ -23,7 +25,8 @@ pytestmark = pytest.mark.slow
 TRIES = 40  # of two workers, the same one hardly ever answers 40 times in a row
 SITE = """
 import os
-from support.helpers import KEY, flow_for
+from support.flows import flow_for
+from support.site import KEY
 from scconnect_wsgi import SCConnect
 
 flow = flow_for({protocol!r}, {provider!r})

@@ -15,7 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from oauthlib.common import Request
 from requests_oauthlib import OAuth1Session
-from support.helpers import CALLBACK, CLIENT, Browser, dance, flow_for, query, quick_transport
+from support.browser import Browser
+from support.flows import CALLBACK, CLIENT, dance, flow_for, quick_transport
+from support.responses import query
 from support.wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider

@@ -12,7 +12,9 @@ from urllib.parse import parse_qsl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.helpers import CALLBACK, CLIENT, Browser, dance, flow_for, query, quick_transport
+from support.browser import Browser
+from support.flows import CALLBACK, CLIENT, dance, flow_for, quick_transport
+from support.responses import query
 from support.wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider

@@ -19,7 +19,7 @@ from dataclasses import replace
 import pytest
 import requests
 from support import databases
-from support.helpers import dance, flow_for
+from support.flows import dance, flow_for
 from support.paths import TESTS
 from support.refresher import TIMEOUT, connections, store_at
 

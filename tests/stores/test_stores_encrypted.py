@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from support.helpers import KEY, page_of_the_site
+from support.site import KEY, page_of_the_site
 from support.stores import connection
 
 from scconnect_wsgi import SCConnect

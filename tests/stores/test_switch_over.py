@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 from support import databases
+from support.flows import CALLBACK, dance, flow_for
 from support.forwarder import forwarding
-from support.helpers import CALLBACK, dance, flow_for
 from support.stores import connection
 
 from scconnect_wsgi.connections.session import ApiSession

@@ -1,9 +1,7 @@
-"""Searches what a test wrote, in logs of any level and to stdout and stderr, for the secrets that
-it met.
+"""Search what a test wrote, to logs of any level, stdout and stderr, for the secrets that it met.
 
-Whoever meets a secret says so: ``met(token)``. The browser of the tests does it for the cookies it
-is sent, the storage for the tokens it is given, the sandbox of this process for all that it hands
-out.
+Whatever meets a secret calls ``met(secret)``: the browser of the tests for its cookies, the storage
+for the tokens it is given, and the sandboxes of this process for each code and token they issue.
 """
 
 from __future__ import annotations
@@ -14,22 +12,32 @@ import sys
 import zlib
 from base64 import urlsafe_b64decode
 
-SHORTEST = 12  # characters: what is shorter is a word of a test, and no secret
+from scconnect_wsgi.sandbox.state import ISSUED
+
+SHORTEST = 12  # characters; anything shorter is a word of a test, and no secret
 FOREIGN = ("oauthlib", "requests", "requests_oauthlib", "urllib3")
 
-_met: list[object] = []
+_met: list[object] = []  # extended and copied in one step each: threads meet secrets too
 
 
 def met(*things: object) -> None:
-    """Here are secrets:
-
-    strings, or objects of the sandbox that hold some or will hold some later.
-    """
+    """Remember secrets: strings, or records of the sandbox that hold some now or later."""
     _met.extend(things)
 
 
+def listen_to_sandboxes() -> None:
+    """Remember, from now on, each code and token that a sandbox of this process issues."""
+    # A hook of this kind stays until the process ends
+    sys.addaudithook(_on_audit)
+
+
+def _on_audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event == ISSUED:
+        met(*arguments)
+
+
 def met_cookie(value: str) -> None:
-    """Here is a flow's cookie; it is signed and not encrypted, so what it keeps can be read."""
+    """Remember a flow's cookie, and what it keeps: it is signed, not encrypted."""
     met(value)
     payload = value.partition(".")[0]
     try:
@@ -42,12 +50,9 @@ def met_cookie(value: str) -> None:
 
 def secrets_met() -> set[str]:
     found = set()
-    for thing in _met:
-        values = (
-            [thing]
-            if isinstance(thing, str)
-            else [getattr(thing, name, None) for name in ("secret", "verifier")]
-        )
+    for thing in list(_met):
+        record = [getattr(thing, name, None) for name in ("secret", "verifier")]
+        values = [thing] if isinstance(thing, str) else record
         found |= {value for value in values if isinstance(value, str) and len(value) >= SHORTEST}
     return found
 
@@ -57,7 +62,7 @@ def forget() -> None:
 
 
 class Listener(logging.Handler):
-    """Keeps every record of every logger as the text that a log file would get."""
+    """Keep every record of every logger, as the text that a log file would get."""
 
     def __init__(self) -> None:
         super().__init__(level=1)
@@ -86,13 +91,11 @@ class Listener(logging.Handler):
 
 
 def on_behalf_of_the_package() -> bool:
-    """Whether the package itself, not the sandbox and not a test, has called the library that logs
-    now.
+    """Return whether the package called the library that logs now, not the sandbox or a test.
 
-    The sandbox is the provider: oauthlib's server side logs what providers know, in another
-    company. And the browser of the tests is a requests.Session, whose addresses hold codes. Both
-    run in this process for the tests alone, with the loggers of the libraries that the package
-    uses: the caller tells them apart.
+    The sandbox is the provider: oauthlib's server side logs what providers know. And the browser of
+    the tests is a requests.Session, whose addresses hold codes. Only in tests do both run in this
+    process, with the loggers of the libraries that the package uses; the caller tells them apart.
     """
     frame = sys._getframe()
     while frame is not None:

@@ -1,9 +1,6 @@
-"""What the configurations of test_config.py name:
+"""The callables that the configurations of test_config.py name."""
 
-a site, a place for its tokens, and who is signed in.
-"""
-
-from support.helpers import Store, page_of_the_site
+from support.site import Store, page_of_the_site
 
 store_token = Store()
 

@@ -1,5 +1,7 @@
-"""Private servers for the tests: data in a new folder, on a free port of this machine, ended with
-the tests.
+"""Private servers for the tests.
+
+Their data is in a new folder, and their port is a free one of this machine. They
+end with the tests.
 
     server = databases.running("postgresql")  # started once a session; conftest.py ends it
     server.url, server.kill(), server.start()
@@ -39,9 +41,9 @@ _ends = contextlib.ExitStack()
 
 
 def find(program):
-    """The path of a program;
+    """Return the path of a program.
 
-    Debian keeps those of PostgreSQL, and what is for root, off the PATH.
+    Debian keeps those of PostgreSQL, and some of root's, off the PATH.
     """
     places = [
         *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True),
@@ -52,7 +54,7 @@ def find(program):
 
 
 def missing():
-    """The servers that are not there, and the package of Debian for each."""
+    """Return the servers that are not installed, and Debian's package for each."""
     return {
         name: PACKAGES[name] for name, programs in PROGRAMS.items() if not all(map(find, programs))
     }
@@ -60,15 +62,12 @@ def missing():
 
 @functools.cache
 def running(name):
-    """The server of that name, started by the first call. Skips the test where there is none."""
+    """Return the server of that name, started by the first call. Skip the test if it is missing."""
     return _ends.enter_context(another(name))
 
 
 def another(name):
-    """One more server of that name, for a ``with`` of the test's own.
-
-    Skips the test where there is none.
-    """
+    """Run one more server of that name until the block ends. Skip the test if it is missing."""
     if name in missing():
         import pytest  # not for tools/bootstrap.sh, which asks what is missing
 
@@ -83,7 +82,7 @@ def end():
 
 
 def _somebody():
-    """As whom the servers run: as root somebody else."""
+    """Return the user that the servers run as: another one than root."""
     if os.getuid() != 0:
         return {}
     user = pwd.getpwnam("nobody")
@@ -91,7 +90,7 @@ def _somebody():
 
 
 class Server:
-    """A server: ``url`` as the store takes it; ``kill`` and ``start`` it as often as wanted."""
+    """A server: ``url`` is what a store takes; it can be killed and started any number of times."""
 
     goodbye = signal.SIGTERM
 
@@ -100,11 +99,11 @@ class Server:
         raise NotImplementedError
 
     def command(self):
-        """The program and its options."""
+        """Return the program and its options."""
         raise NotImplementedError
 
     def ask(self):
-        """Ask the server anything; raises while it does not answer."""
+        """Ask the server anything. Raise an exception if it does not answer."""
         raise NotImplementedError
 
     def __enter__(self):
@@ -138,7 +137,7 @@ class Server:
         assert done.returncode == 0, self.log()
 
     def start(self):
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it answers."""
         program, *options = self.command()
         self._process = subprocess.Popen([find(program), *options], **self._options())
         deadline = time.monotonic() + PATIENCE
@@ -148,7 +147,7 @@ class Server:
             time.sleep(0.05)
 
     def kill(self):
-        """End it without a word, and all that belongs to it."""
+        """Kill the server and all its processes."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
 
@@ -217,9 +216,9 @@ class PostgreSQL(Server):
 
 
 class PgBouncer(Server):
-    """A pooler before the PostgreSQL of the tests, in transaction mode:
+    """A pooler in front of the PostgreSQL of the tests, in transaction mode.
 
-    clients take turns on two connections.
+    Clients take turns on two connections.
     """
 
     goodbye = signal.SIGINT  # it waits for the transactions that run, and for no client
@@ -240,10 +239,9 @@ class PgBouncer(Server):
             "pool_mode": "transaction",
             "default_pool_size": 2,
             "max_client_conn": 500,
-            **(
-                {"max_prepared_statements": 0} if number >= (1, 21) else {}
-            ),  # before it knew of none
         }
+        if number >= (1, 21):  # before that there is no such setting
+            settings["max_prepared_statements"] = 0
         with open(self._settings, "w") as file:
             file.write(
                 f"[databases]\n* = host=127.0.0.1 port={self._behind.port} user=site\n[pgbouncer]\n"
@@ -269,15 +267,16 @@ class MariaDB(Server):
     def prepare(self):
         self.url = f"mysql+pymysql://site@127.0.0.1:{self.port}/site"
         self._init = f"{self.folder}/init.sql"
+        # "Read only" applies to plain; site may write all the same.
+        statements = [
+            "CREATE USER IF NOT EXISTS site@'127.0.0.1'",
+            "GRANT ALL ON *.* TO site@'127.0.0.1'",
+            "CREATE DATABASE IF NOT EXISTS site",
+            "CREATE USER IF NOT EXISTS plain@'127.0.0.1'",
+            "GRANT ALL ON site.* TO plain@'127.0.0.1'",
+        ]
         with open(self._init, "w") as file:
-            file.write(
-                "CREATE USER IF NOT EXISTS site@'127.0.0.1';\nGRANT ALL ON *.* TO site@'127.0.0.1';\n"
-            )
-            file.write("CREATE DATABASE IF NOT EXISTS site;\n")
-            # One to whom "read only" applies: site may write all the same.
-            file.write(
-                "CREATE USER IF NOT EXISTS plain@'127.0.0.1';\nGRANT ALL ON site.* TO plain@'127.0.0.1';\n"
-            )
+            file.writelines(f"{statement};\n" for statement in statements)
         os.chmod(self._init, 0o644)
         own = (
             "--no-defaults",
@@ -320,9 +319,8 @@ class MariaDB(Server):
     def clear(self):
         with self.connected() as db, db.cursor() as cursor:
             cursor.execute("DROP DATABASE site")
-            cursor.execute(
-                "CREATE DATABASE site CHARACTER SET latin1"
-            )  # tables are to bring their own
+            # Tables must set their own character set
+            cursor.execute("CREATE DATABASE site CHARACTER SET latin1")
 
 
 class Redis(Server):

@@ -1,5 +1,4 @@
-"""Which frameworks the tests are about: all of them, or those that tox.ini names for an
-environment.
+"""The frameworks that the tests are about: all, or those that tox.ini names for an environment.
 
 One that is named and not installed is a failure, never a skip.
 """

@@ -1,7 +1,4 @@
-"""The TypeScript compiler, a bundler and React, from npm.
-
-Node.js comes from PyPI, so that a venv is all there is.
-"""
+"""The TypeScript compiler, a bundler and React, from npm; Node.js comes from PyPI."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ class Node:
         return name
 
     def compile(self, *names: str) -> str:
-        """What the TypeScript compiler complains of, under its strictest rules."""
+        """Return the TypeScript compiler's complaints under its strictest rules."""
         options = [
             "--noEmit",
             "--strict",
@@ -50,7 +47,7 @@ class Node:
         return self._run(["npx", "--no-install", "tsc", *options, *names], 120, check=False)
 
     def bundle(self, name: str) -> str:
-        """A classic script made of a module and all that it imports."""
+        """Return a classic script made of a module and everything that it imports."""
         options = ["--bundle", "--jsx=automatic", "--format=iife", "--log-level=error"]
         return self._run(["npx", "--no-install", "esbuild", name, *options], 120)
 

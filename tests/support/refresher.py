@@ -1,9 +1,8 @@
-"""One process of a site, for test_proof.py: calls the API with a stored connection until it is
-ended, or ends itself.
+"""One process of a site, for test_proof.py, which calls the API with a stored connection.
 
-Its settings are JSON in the first argument. For each line on stdin it makes a call and prints what
-came of it. With ``die`` it kills itself at that step of its first refresh, by a store that stands
-between: nothing else is changed.
+Its settings are JSON in the first argument. For each line on stdin it makes a call and prints the
+result. With ``die`` it kills itself at that step of its first refresh; the store that does it
+changes nothing else.
 """
 
 import json
@@ -17,7 +16,7 @@ import time
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores.redis import RedisStore
 from scconnect_wsgi.stores.sql import SQLStore
-from support.helpers import flow_for, quick_transport
+from support.flows import flow_for, quick_transport
 
 TIMEOUT = 2.0  # seconds of the HTTP deadline; a lease is 10 longer
 DELAY = 0.02  # seconds, at most, before a call and twice within each refresh
@@ -28,7 +27,7 @@ def store_at(url):
 
 
 def connections(store, root, *habits, timeout=TIMEOUT, on_lost=None):
-    """The connections of the site, whose provider has these habits when it is asked for a token."""
+    """Return the site's connections, whose provider has these faults when asked for a token."""
     prefix = "".join(f"/misbehave/{habit}" for habit in habits)
     transport = quick_transport(timeout=timeout)
     flow = flow_for("oauth2", root, transport=transport, token_url=f"{root}{prefix}/oauth/token")
@@ -79,9 +78,8 @@ def main(url, root, id, user, habits=(), die=None):
     for _ in sys.stdin:
         time.sleep(random.uniform(0, DELAY))
         try:
-            if (
-                random.random() < 0.5
-            ):  # the others go on with a session that knows the token of before
+            # Otherwise the session goes on, and may know an older token
+            if random.random() < 0.5:
                 session.close()
                 session = site.session(id, user=user)
             answer = session.me().username

@@ -1,4 +1,4 @@
-"""Every page a person can see, on a real site with the real middleware and the sandbox behind it.
+"""Every page that a user sees, on a real site with the middleware and the sandbox.
 
 For tests/browser/test_accessibility.py, which measures them, and tools/contact_sheet.py, which
 photographs them.
@@ -13,8 +13,9 @@ from types import SimpleNamespace
 from scconnect_wsgi import OAuth2, SCConnect
 from scconnect_wsgi.demo import start
 from scconnect_wsgi.sandbox import Sandbox, serve
+from support.flows import CLIENT
+from support.windows import decide, log_in, popup_of
 
-CLIENT = ("sandbox-client", "sandbox-secret")
 KEY = "a secret key that is long enough for a showcase"
 # The strictest a site may have
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'"
@@ -30,8 +31,15 @@ PICTURES = [
     "sc-disconnect",
 ]
 FAILURES = [
-    *("access_denied", "flow_expired", "flow_mismatch", "flow_finished", "wrong_user"),
-    *("provider_unavailable", "provider_error", "storage_failed", "start_refused"),
+    "access_denied",
+    "flow_expired",
+    "flow_mismatch",
+    "flow_finished",
+    "wrong_user",
+    "provider_unavailable",
+    "provider_error",
+    "storage_failed",
+    "start_refused",
 ]
 STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 sans-serif; }
@@ -44,14 +52,11 @@ p { display: flex; flex-wrap: wrap; gap: .75rem 1rem; align-items: center; margi
 
 
 def button(looks="", text=LABEL, tag="a", **attributes):
-    """The markup of a button; an attribute's name is written with _ for -."""
-    attributes = (
-        {"href": "/oauth/request_token"} | attributes
-        if tag == "a"
-        else {"type": "button"} | attributes
-    )
+    """Return the markup of a button; an attribute's name is written with _ for -."""
+    own = {"href": "/oauth/request_token"} if tag == "a" else {"type": "button"}
     words = " ".join(
-        f'{name.replace("_", "-")}="{html.escape(value)}"' for name, value in attributes.items()
+        f'{name.replace("_", "-")}="{html.escape(value)}"'
+        for name, value in {**own, **attributes}.items()
     )
     return f'<{tag} class="sc-connect-button {looks}" {words}>{text}</{tag}>'
 
@@ -60,25 +65,22 @@ def _rows():
     for looks in LOOKS:
         text = "Disconnect" if "disconnect" in looks else LABEL
         busy = "Disconnecting …" if "disconnect" in looks else BUSY
+        ready = button(looks, text, role="button", data_sc_busy=busy)
         waiting = button(looks, text, role="button", data_sc_busy=busy, aria_busy="true")
-        yield f'<p data-looks="{looks}">{button(looks, text, role="button", data_sc_busy=busy)}{waiting}</p>'
-    empty = button("", "", aria_label=LABEL) + button(
-        "sc-disconnect", "", "button", aria_label="Disconnect"
-    )
-    off, on = (
-        button("", LABEL, "button", disabled="disabled"),
-        button("", LABEL, "button", aria_busy="true"),
-    )
-    yield f"<p>{empty}{off}{on}</p>"
-    arabic = button("", ARABIC) + button(
-        "sc-light", ARABIC, aria_busy="true", data_sc_busy=ARABIC_BUSY
-    )
-    yield f'<p dir="rtl" lang="ar">{arabic}</p>'
+        yield f'<p data-looks="{looks}">{ready}{waiting}</p>'
+    connect = button("", "", aria_label=LABEL)
+    disconnect = button("sc-disconnect", "", "button", aria_label="Disconnect")
+    disabled = button("", LABEL, "button", disabled="disabled")
+    waiting = button("", LABEL, "button", aria_busy="true")
+    yield f"<p>{connect}{disconnect}{disabled}{waiting}</p>"
+    ready = button("", ARABIC)
+    waiting = button("sc-light", ARABIC, aria_busy="true", data_sc_busy=ARABIC_BUSY)
+    yield f'<p dir="rtl" lang="ar">{ready}{waiting}</p>'
     yield f'<p class="narrow" lang="de">{button("", LONG)}</p>'
 
 
 def buttons_page():
-    """Every look and state of the button, of text and as pictures."""
+    """Return a page with every look and state of the button, as text and as pictures."""
     pictures = "".join(
         f'<img src="/sc-connect/{name}.png" srcset="/sc-connect/{name}@2x.png 2x" alt="{name}">'
         for name in PICTURES
@@ -86,7 +88,8 @@ def buttons_page():
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>The button</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/sc-connect/button.css"><link rel="stylesheet" href="/style.css"></head>'
+        '<link rel="stylesheet" href="/sc-connect/button.css">'
+        '<link rel="stylesheet" href="/style.css"></head>'
         f"<body><main><h1>The button</h1>{''.join(_rows())}<p>{pictures}</p></main></body></html>"
     )
 
@@ -102,7 +105,7 @@ def site(environ, start_response):
 
 @contextlib.contextmanager
 def running():
-    """Until the block ends: .url of the site, .sandbox, and .demo."""
+    """Run a site, the sandbox and the demo; yield their addresses: url, sandbox and demo."""
     sandbox = Sandbox()
     with contextlib.ExitStack() as stack:
         provider = stack.enter_context(serve(sandbox)).url
@@ -121,7 +124,7 @@ def _at(path):
 
 
 def _in_a_popup(path):
-    """A popup that the browser does not let us close: else nobody sees its page."""
+    """Show the page of a popup that the browser does not let us close."""
 
     def go(page, world):
         page.add_init_script("window.close = () => {}")
@@ -173,10 +176,7 @@ def _signup(page, world):
 
 def _consent(page, world):
     _login(page, world)
-    page.fill("#username", "joe")
-    page.fill("#password", "joe")
-    page.click("#login")
-    page.wait_for_selector("#allow")
+    log_in(page)
 
 
 def _demo(page, world):
@@ -185,15 +185,7 @@ def _demo(page, world):
 
 def _demo_connected(page, world):
     page.goto(world.demo)
-    with page.expect_popup() as opened:
-        page.click("#oauth2-connect")
-    popup = opened.value
-    popup.wait_for_selector("#login, #allow")
-    if popup.query_selector("#login"):
-        popup.fill("#username", "joe")
-        popup.fill("#password", "joe")
-        popup.click("#login")
-    popup.evaluate("document.getElementById('allow').click()")
+    decide(popup_of(page, "#oauth2-connect"))
     page.wait_for_selector("#oauth2 .tracks li")
 
 

@@ -1,4 +1,4 @@
-"""Every kind of store, fresh, for tests that hold for all of them."""
+"""Every kind of store, fresh, for tests that apply to all of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def redis(folder, **options):
 
 
 def redis_of_texts(folder, **options):
-    """A client of the site's own, which answers with texts in place of bytes."""
+    """Return a store with a Redis client of the site's own, which answers with str, not bytes."""
     from redis import Redis
 
     from scconnect_wsgi.stores.redis import RedisStore
@@ -65,13 +65,14 @@ def kind(name, make, *marks):
     return pytest.param(make, id=name, marks=marks)
 
 
-# Parameters for fixtures: each makes a fresh store in a folder of the test's own. What holds for
-# every store is tested with KINDS; what is about more than the store, with one or two.
+# Parameters for fixtures: each makes a fresh store in a folder of the test's own. What applies to
+# every store is tested with KINDS; what involves more than the store, with one or two of them.
 SQLITE_FILE = kind("sqlite file", sqlite_file)
 SQLITE_MEMORY = kind("sqlite memory", sqlite_memory)
 POSTGRESQL = kind("postgresql", postgresql, pytest.mark.stores)
 SHARED_KINDS = [  # by processes
-    *(SQLITE_FILE, POSTGRESQL),
+    SQLITE_FILE,
+    POSTGRESQL,
     kind("postgresql behind pgbouncer", pgbouncer, pytest.mark.stores),
     kind("redis", redis, pytest.mark.stores),
     kind("mariadb", mariadb, pytest.mark.stores),
@@ -83,7 +84,7 @@ KINDS = [*SHARED_KINDS, SQLITE_MEMORY]
 
 
 def connection(id="one", **fields):
-    """A connection that was never stored."""
+    """Return a connection that was never stored."""
     token = AccessToken(
         "an access token",
         refresh_token="a refresh token",

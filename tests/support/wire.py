@@ -1,12 +1,11 @@
-"""A server that says exactly the bytes a test wants said, for providers no real server would
-imitate.
-"""
+"""The hostile server of the tests: it sends exactly the bytes that a test wants sent."""
 
 from __future__ import annotations
 
 import select
 import socket
 import socketserver
+import struct
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ class Request(NamedTuple):
 
 
 class Wire(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Calls ``talk(connection)`` in a thread for each connection and remembers what arrived."""
+    """Call ``talk(connection)`` in a thread for each connection, and remember the requests."""
 
     daemon_threads = True
     block_on_close = False
@@ -77,7 +76,7 @@ class Connection:
         self.wire, self.sock, self.stream = wire, sock, stream
 
     def request(self):
-        """Read one request and remember it; None where the other side has hung up."""
+        """Read one request and remember it. Return None if the other side has hung up."""
         line = self.stream.readline().decode("latin-1").strip()
         if not line:
             return None
@@ -92,10 +91,16 @@ class Connection:
     def send(self, data):
         self.sock.sendall(data)
 
+    def reset(self):
+        """End the connection with RST in place of FIN."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.stream.close()  # it keeps the socket open
+        self.sock.close()
+
 
 @contextmanager
 def wire(talk, tls=None):
-    """A running Wire."""
+    """Run a Wire until the block ends."""
     server = Wire(talk, tls)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.003}, daemon=True
@@ -109,7 +114,7 @@ def wire(talk, tls=None):
 
 
 def answer(body=b"ok", *fields, status="200 OK", content_type="text/plain"):
-    """The bytes of an answer; ``fields`` are further header lines."""
+    """Return the bytes of a response; ``fields`` are further header lines."""
     lines = [
         f"HTTP/1.1 {status}",
         f"Content-Type: {content_type}",
@@ -130,7 +135,7 @@ def saying(data):
 
 
 def saying_once(data):
-    """Answer one request with these bytes and hang up without having said so."""
+    """Answer one request with these bytes, and hang up without having announced it."""
 
     def talk(connection):
         connection.request()

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 import trustme
-from support.helpers import CALLBACK, CLIENT, query
+from support.flows import CALLBACK, CLIENT
+from support.responses import query
 from support.stores import connection
 from support.wire import answer, saying, tunnel, wire
 

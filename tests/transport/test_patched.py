@@ -15,9 +15,12 @@ from itertools import product
 
 import pytest
 import trustme
-from demo.test_demo import environment
-from support.helpers import ARRIVAL, CLICK, Browser, Site, landed, wait_for
+from support.browser import ARRIVAL, CLICK, Browser
+from support.commands import environment
 from support.paths import TESTS
+from support.ports import wait_for
+from support.responses import landed
+from support.site import Site
 from support.wire import answer, saying_once, wire
 
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -52,7 +55,8 @@ def bundle(authority, tmp_path):
 SITE = """
 import os
 
-from support.helpers import CLIENT, KEY
+from support.flows import CLIENT
+from support.site import KEY
 from scconnect_wsgi import OAuth2, OAuth2Provider, Transport
 from scconnect_wsgi import SCConnect
 from scconnect_wsgi.connections import Connections

@@ -15,7 +15,7 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support.helpers import quick_transport
+from support.flows import quick_transport
 from support.wire import answer, dripping, saying, saying_once, tunnel, wire
 
 from scconnect_wsgi import ConnectError, Transport

@@ -1,9 +1,8 @@
-"""Three real browsers behind one small interface: Chromium, Firefox, and WebKitGTK, which has
-Safari's engine.
+"""Three browsers behind one small interface: Chromium, Firefox, and Safari's engine, WebKitGTK.
 
-An engine is a process that lives as long as the test run; a profile is a person who has never been
-anywhere; a window is one of that person's tabs or popups. Clicks and keys are those of a user as
-far as the browser can tell.
+An engine is a process that lives as long as the test run. A profile is a person who has visited no
+site yet. A window is one of that person's tabs or popups. As far as a browser can tell, clicks and
+keys are a user's.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ PAUSE = 0.03  # seconds between two looks
 
 
 class Refused(Exception):  # noqa: N818  # it says what happened, as the errors of the package do
-    """The browser could not do it: the window has closed, or is on its way to another page."""
+    """The browser could not do it: the window is closed, or is going to another page."""
 
 
 def until(question: Callable[[], Any], what: str) -> Any:
-    """The answer, once it is true; a browser that refuses is asked again until the deadline."""
+    """Ask until the answer is true, and return it; a browser that refuses is asked again."""
     deadline = time.monotonic() + DEADLINE
     while True:
         refusal: Refused | None = None
@@ -55,7 +54,7 @@ class Window(ABC):
         return self.handle not in self.profile.handles()
 
     def evaluate(self, expression: str) -> object:
-        """The value of an expression in the page, as JSON can carry it."""
+        """Return the value of an expression in the page, as JSON can carry it."""
         text = self._run(f"JSON.stringify({expression})")
         return None if text is None else json.loads(text)
 
@@ -80,10 +79,7 @@ class Window(ABC):
         self.type(text)
 
     def click_away(self, selector: str) -> None:
-        """Click what closes this very window:
-
-        a driver may then miss the window in the middle of the click.
-        """
+        """Click an element that closes this window, which a driver may miss during the click."""
         self._away(lambda: self.click(selector))
 
     def press_away(self, key: str) -> None:
@@ -110,15 +106,15 @@ class Window(ABC):
 
     @abstractmethod
     def back(self) -> None:
-        """Ask for the page before; it need not be there yet."""
+        """Go back, without waiting for the page."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close it by hand."""
+        """Close the window, as a user does."""
 
     @abstractmethod
     def has(self, selector: str) -> bool:
-        """Whether the page has such an element; works without JavaScript."""
+        """Return whether the page has such an element; works without JavaScript."""
 
     @abstractmethod
     def type(self, text: str) -> None: ...
@@ -139,14 +135,14 @@ class Profile(ABC):
 
     @abstractmethod
     def handles(self) -> list[object]:
-        """The driver's names for the windows that are open now."""
+        """Return the driver's names of the windows that are open now."""
 
     @abstractmethod
     def window(self, handle: object) -> Window: ...
 
     @abstractmethod
     def new(self) -> Window:
-        """An empty tab."""
+        """Open an empty tab."""
 
     def open(self, url: str) -> Window:
         window = self.new()
@@ -154,7 +150,7 @@ class Profile(ABC):
         return window
 
     def popup_of(self, action: Callable[..., None], *arguments: str) -> Window:
-        """Do something that opens a popup: that popup."""
+        """Do something that opens a popup, and return the popup."""
         before = self.handles()
         action(*arguments)
         new = until(
@@ -164,7 +160,7 @@ class Profile(ABC):
 
 
 class Engine(ABC):
-    """A browser that runs: its name and version, and fresh profiles one after the other."""
+    """A running browser, with a name, a version, and fresh profiles one after the other."""
 
     name: str
     version: str
@@ -174,20 +170,14 @@ class Engine(ABC):
 
 
 def program(*names: str) -> str:
-    """The path of the first of these programs.
-
-    A machine without one fails: these tests are not optional.
-    """
+    """Return the path of the first of these programs. Without any, the test fails."""
     found = next(filter(None, map(shutil.which, names)), None)
     assert found, f"The engine tests need one of {', '.join(names)} on the PATH"
     return found
 
 
 def environment(home: str, **more: str) -> dict[str, str]:
-    """What a browser starts with:
-
-    a home folder of its own, and no proxy, for all it talks to is this machine.
-    """
+    """Return the environment of a browser: a home folder of its own, and no proxy."""
     kept = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }

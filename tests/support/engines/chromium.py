@@ -97,7 +97,7 @@ class Chromium(Engine):
 
 @contextmanager
 def running():
-    """Debian's Chromium, its popup blocker on."""
+    """Run Debian's Chromium with its popup blocker on."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program("chromium", "chromium-browser", "google-chrome"),

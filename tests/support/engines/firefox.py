@@ -34,7 +34,7 @@ PREFERENCES = {
 
 
 class Connection:
-    """One session of a Firefox that runs."""
+    """One session of a running Firefox."""
 
     def __init__(self, address):
         # No origin: to Firefox, one that names an origin is a page that should not be here.
@@ -133,9 +133,9 @@ class FirefoxProfile(Profile):
 
 
 class Firefox(Engine):
-    """One process for all profiles, and another one for those without JavaScript:
+    """One process for all profiles, and another for those without JavaScript.
 
-    that is no setting of a profile.
+    JavaScript is no setting of a profile.
     """
 
     name = "firefox"
@@ -162,7 +162,7 @@ class Firefox(Engine):
 
 @contextmanager
 def process(preferences):
-    """A Firefox with an empty profile: the address of its WebSocket."""
+    """Run a Firefox with an empty profile, and yield the address of its WebSocket."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         folder, log = pathlib.Path(home, "profile"), pathlib.Path(home, "log")
         folder.mkdir()
@@ -199,6 +199,6 @@ def process(preferences):
 
 @contextmanager
 def running():
-    """Debian's Firefox, its popup blocker on."""
+    """Run Debian's Firefox with its popup blocker on."""
     with ExitStack() as stack:
         yield Firefox(stack)

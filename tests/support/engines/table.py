@@ -8,7 +8,7 @@ VERSIONS = pytest.StashKey[dict[str, str]]()  # engine -> version, in the config
 
 
 def cases(terminalreporter):
-    """``{case: {engine: outcome}}``, in the order of the tests."""
+    """Return ``{case: {engine: outcome}}``, in the order of the tests."""
     found = {}
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
@@ -21,7 +21,7 @@ def cases(terminalreporter):
 
 
 def lines(terminalreporter, versions):
-    """The table in Markdown, so that it can be pasted; nothing where no such test ran."""
+    """Yield the table as Markdown, or nothing if no such test ran."""
     rows = cases(terminalreporter)
     engines = sorted({engine for results in rows.values() for engine in results})
     if not rows:

@@ -37,7 +37,7 @@ def refusing():
 class WebKitWindow(Window):
     @contextmanager
     def _at(self):
-        """The driver, turned to this window: WebDriver knows one current window at a time."""
+        """Return the driver with this window as its current one, of which WebDriver has one."""
         with refusing():
             driver = self.profile.driver
             driver.switch_to.window(self.handle)
@@ -99,14 +99,13 @@ class WebKitProfile(Profile):
     def new(self):
         if self.unused:
             return self.window(self.unused.pop())
-        self.driver.switch_to.new_window(
-            "window"
-        )  # clicks do not reach a tab that another one hides
+        # Not a tab: clicks do not reach one that another hides
+        self.driver.switch_to.new_window("window")
         return self.window(self.driver.current_window_handle)
 
 
 class WebKit(Engine):
-    """One session of the driver is one browser process, with a profile that is nowhere on disk."""
+    """One session of the driver: one browser process, whose profile is nowhere on disk."""
 
     name = "webkit"
 
@@ -131,7 +130,7 @@ class WebKit(Engine):
 
 
 def mini_browser():
-    """Debian keeps the browser that belongs to the driver among the libraries."""
+    """Return the path of the driver's browser, which Debian keeps among the libraries."""
     found = sorted(glob.glob("/usr/lib*/*/webkit*/MiniBrowser"))
     assert found, (
         "The engine tests need WebKitGTK's MiniBrowser, of Debian's package webkit2gtk-driver"
@@ -141,7 +140,7 @@ def mini_browser():
 
 @contextmanager
 def screen():
-    """A screen that nobody sees, at a number that is free: what DISPLAY is to say."""
+    """Run an invisible screen, and yield the value of DISPLAY."""
     reading, writing = os.pipe()
     command = [
         program("Xvfb"),
@@ -164,10 +163,9 @@ def screen():
 
 @contextmanager
 def running():
-    """WebKitGTK with its popup blocker on."""
-    logging.getLogger("selenium").setLevel(
-        logging.INFO
-    )  # below that it logs addresses, with what they hold
+    """Run WebKitGTK with its popup blocker on."""
+    # At DEBUG it logs addresses, and the secrets in them
+    logging.getLogger("selenium").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home, screen() as display:
         service = webdriver.WebKitGTKService(
             program("WebKitWebDriver"), env=environment(home, DISPLAY=display)

@@ -1,9 +1,8 @@
-"""The same small site in each framework, written as that framework's users write it: a module each,
-with a site().
+"""The same small site in each framework, written as that framework's users write it.
 
-/own is a page, /error a 403 that the framework makes, /raise lets Boom out, /stream two chunks of a
-generator, /me says who is logged in, and /oauth/access_token logs joe in with what the middleware
-hands over.
+Each is a module with a site(). /own is a page, /error a 403 that the framework makes, /raise lets
+Boom out, /stream two chunks of a generator, /me says who is logged in, and /oauth/access_token logs
+joe in with the token that the middleware hands over.
 """
 
 OWN = "the framework's own page"
@@ -11,7 +10,7 @@ ENDED = []  # what /stream says when it is closed
 
 
 class Boom(Exception):  # noqa: N818
-    """What /raise raises."""
+    """The exception that /raise raises."""
 
 
 def chunks():
@@ -27,7 +26,7 @@ def boom():
 
 
 def connected(environ):
-    """Who is logged in from here on, and where the popup goes."""
+    """Return who is logged in from now on, and the address for the popup."""
     token = environ["scconnect.token"]
     assert token.token
     return "joe", environ["scconnect.close_url"](

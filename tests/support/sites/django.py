@@ -7,7 +7,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import path
 
-from support.helpers import KEY
+from support.site import KEY
 from support.sites import OWN, boom, chunks, connected
 
 

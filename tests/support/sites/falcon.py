@@ -3,12 +3,12 @@
 import falcon
 import itsdangerous
 
-from support.helpers import KEY
+from support.site import KEY
 from support.sites import OWN, Boom, boom, chunks, connected
 
 
 class _FalconPages:
-    """Falcon brings no session; a signed cookie is what its users take."""
+    """Falcon has no session; its users take a signed cookie."""
 
     cookies = itsdangerous.URLSafeSerializer(KEY, salt="user")
 

@@ -2,7 +2,7 @@
 
 import flask
 
-from support.helpers import KEY
+from support.site import KEY
 from support.sites import OWN, boom, chunks, connected
 
 

@@ -3,7 +3,7 @@
 import itsdangerous
 import webob
 
-from support.helpers import KEY
+from support.site import KEY
 from support.sites import OWN, boom, chunks, connected
 
 COOKIES = itsdangerous.URLSafeSerializer(KEY, salt="user")

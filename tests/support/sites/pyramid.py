@@ -5,7 +5,7 @@ from pyramid.httpexceptions import HTTPForbidden, HTTPSeeOther
 from pyramid.response import Response
 from pyramid.session import SignedCookieSessionFactory
 
-from support.helpers import KEY
+from support.site import KEY
 from support.sites import OWN, boom, chunks, connected
 
 
