@@ -15,7 +15,7 @@ from demo.test_demo import environment
 from support.helpers import Browser, Site, landed, wait_for
 from support.paths import CHECKOUT, TESTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.frameworks, pytest.mark.slow]
 
 PASTE = CHECKOUT / "examples" / "paste"
 PSERVE = pathlib.Path(sysconfig.get_path("scripts")) / "pserve"

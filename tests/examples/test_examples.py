@@ -16,7 +16,7 @@ from support.frameworks import ALL
 from support.helpers import ARRIVAL, KEY, Browser, Site, landed, opened, popup_of, query
 from support.paths import CHECKOUT, TESTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.frameworks, pytest.mark.slow]
 
 EXAMPLES = CHECKOUT / "examples"
 

@@ -14,7 +14,7 @@ from demo.test_demo import environment
 from support.helpers import CLICK, Browser, Site, landed, query, wait_for
 from support.paths import CHECKOUT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 SERVERS = CHECKOUT / "examples" / "servers"
 SCRIPTS = sysconfig.get_path("scripts")

@@ -21,7 +21,7 @@ from support.helpers import ARRIVAL, CLIENT, Browser, flow_for, hidden_fields, l
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
-SECONDS = float(os.environ.get("TESTS_STRESS_SECONDS", "5"))  # tox.ini sets a minute
+SECONDS = float(os.environ.get("TESTS_STRESS_SECONDS", "5"))  # tox.ini sets more
 THREADS = 32
 FLOWS = 300 if SECONDS >= 60 else 60  # through a provider that closes connections
 
