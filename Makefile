@@ -1,7 +1,7 @@
 # All the set-up there is. What each command needs, tools/bootstrap.sh installs into .venv.
 # More arguments: make demo ARGS="--protocol oauth1"; make quick ARGS="-k cookies"
 
-.PHONY: help demo test quick lint bench clean
+.PHONY: help demo test quick lint bench pythons clean
 
 help:
 	@echo 'make demo    the whole thing on this machine, no account needed; Ctrl-C ends it'
@@ -9,11 +9,13 @@ help:
 	@echo 'make quick   while working: the tests that need neither a browser nor a build'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make bench   every budget of the performance beside its peers, in one table; two minutes'
+	@echo 'make pythons the newest Pythons, for make test: from Debian unstable into .pythons, without root'
 	@echo 'make clean   remove everything these commands made'
 
-demo test quick lint bench:
+demo test quick lint bench pythons:
 	@sh tools/bootstrap.sh $@ $(ARGS)
 
 clean:
-	rm -rf .venv .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.hypothesis
+	rm -rf .venv .tox .pythons build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/.hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo 'What make test installed with apt-get (browsers, database servers) is still there.'

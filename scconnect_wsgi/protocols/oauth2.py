@@ -13,7 +13,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -44,6 +44,7 @@ STATE_BYTES = 32  # 256 bits; RFC 6819 section 5.1.4.2.2 asks for 128
 VERIFIER_BYTES = 32  # 43 characters, what RFC 7636 section 4.1 recommends
 MAX_LIFETIME = 10**10  # seconds; a number above it is not a lifetime
 FORM = "application/x-www-form-urlencoded"
+MAX_DEPTH = 100  # of JSON; how deep Python reads and writes it depends on its version
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _VSCHARS = re.compile(r"[ -~]+")  # what a token may consist of, RFC 6749 appendix A
 TOKEN_TYPES = ("bearer", "oauth")  # in lower case; SoundCloud's is the second
@@ -288,6 +289,7 @@ def _parse(response: HTTPResponse) -> dict[str, Any]:
             parse_constant=_no_constant,
             object_pairs_hook=_unique,
         )
+        _check_depth(parsed)
         # A lone surrogate or 1e999 stops here
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError):
@@ -301,6 +303,21 @@ def _parse(response: HTTPResponse) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")  # RFC 8259 section 6
+
+
+def _check_depth(parsed: Any) -> None:
+    """Raise ValueError for JSON that nests values more than MAX_DEPTH deep, the outermost at 1."""
+    level = [parsed]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level for child in _children(value)]
+    if level:
+        raise ValueError(f"values are nested more than {MAX_DEPTH} deep")
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from support.ports import wait_for
 from support.responses import landed
 from support.site import Site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.frameworks, pytest.mark.slow]
 
 PASTE = CHECKOUT / "examples" / "paste"
 PSERVE = pathlib.Path(sysconfig.get_path("scripts")) / "pserve"

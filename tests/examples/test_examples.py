@@ -19,7 +19,7 @@ from support.responses import landed, query
 from support.site import KEY, Site
 from support.windows import decide, opened, popup_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.frameworks, pytest.mark.slow]
 
 EXAMPLES = CHECKOUT / "examples"
 

@@ -16,7 +16,7 @@ from support.ports import free_port, wait_for
 from support.responses import landed, query
 from support.site import Site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 SERVERS = CHECKOUT / "examples" / "servers"
 SCRIPTS = sysconfig.get_path("scripts")

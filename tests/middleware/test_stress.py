@@ -25,7 +25,7 @@ from support.wire import wire
 
 pytestmark = [pytest.mark.slow, pytest.mark.stress]
 
-SECONDS = float(os.environ.get("TESTS_STRESS_SECONDS", "5"))  # tox.ini sets a minute
+SECONDS = float(os.environ.get("TESTS_STRESS_SECONDS", "5"))  # tox.ini sets more
 THREADS = 32
 FLOWS = 300 if SECONDS >= 60 else 60  # through a provider that closes connections
 

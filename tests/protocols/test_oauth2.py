@@ -357,6 +357,10 @@ def test_json_is_read_in_each_spelling_of_its_type(content_type):
 # Answers that are not
 
 
+def nested(depth):
+    return json.loads("[" * depth + "]" * depth)
+
+
 def granting(**changes):
     return json.dumps({**GRANTED, **changes}).encode()
 
@@ -381,6 +385,7 @@ GARBAGE = {
     + b"[" * 30_000
     + b"]" * 30_000
     + b"}",
+    "nesting that is just too deep": granting(x=nested(100)),
     "deep nesting of objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "100,000 brackets": b"[" * 100_000,
     "a token of 5": granting(access_token=5),
@@ -438,6 +443,10 @@ def typed(caught):
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert "Evil" not in caught.value.message
+
+
+def test_threat_30_json_is_read_up_to_a_depth_of_100():
+    assert finished(granting(x=nested(99))).extra["x"] == nested(99)
 
 
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)

@@ -26,7 +26,7 @@ from support.wire import answer, saying_once, wire
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.sandbox.server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 STOP_WITHIN = 20  # seconds
 
