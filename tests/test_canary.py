@@ -46,6 +46,7 @@ LEAKS = {
 }
 
 
+@pytest.mark.threat(32)
 def test_32_a_leak_fails_the_test_it_happens_in(tmp_path):
     codes = [*LEAKS.values(), "logging.info('harmless'); print('harmless')"]
     tests = [f"def test_{number}():\n    {code.strip()}\n" for number, code in enumerate(codes)]
@@ -64,6 +65,7 @@ def test_32_a_leak_fails_the_test_it_happens_in(tmp_path):
     assert f"{len(codes)} passed, {len(LEAKS)} errors in" in done.stdout, done.stdout
 
 
+@pytest.mark.threat(32)
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
     with (
@@ -79,6 +81,7 @@ def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
     assert len(known) >= (6 if protocol == "oauth1" else 5)
 
 
+@pytest.mark.threat(32)
 def test_32_a_line_of_a_library_counts_if_the_package_caused_it():
     """urllib3 logs the address of each request at DEBUG; ours may never hold a secret."""
     with canary.Listener() as listener, serve(Sandbox()) as provider, Browser() as browser:
@@ -88,6 +91,7 @@ def test_32_a_line_of_a_library_counts_if_the_package_caused_it():
         assert [line.split()[0] for line in listener.leaks({SECRET})] == ["urllib3.connectionpool"]
 
 
+@pytest.mark.threat(32)
 def test_32_a_listener_leaves_the_loggers_as_they_were():
     root = logging.getLogger()
     before = root.level, list(root.handlers)

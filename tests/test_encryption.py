@@ -156,6 +156,7 @@ def test_missing_and_weak_keys_are_refused_at_once(keys, words):
     assert OLD not in str(caught.value)
 
 
+@pytest.mark.threat(32)
 def test_32_no_key_is_in_a_repr():
     met(OLD)
     assert repr(Encryption(OLD)) == "Encryption(1 keys)"
@@ -178,6 +179,7 @@ Encryption({OLD!r})
 # The flow's cookie
 
 
+@pytest.mark.threat(18)
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 def test_18_secret_and_verifier_cannot_be_read_from_the_cookie(protocol):
     seen = {}
@@ -210,6 +212,7 @@ class Remembering:
         return self.departures[-1]
 
 
+@pytest.mark.threat(16)
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 def test_16_encrypted_the_longest_tokens_of_providers_fit(browser, protocol):
     root = "https://app.example"
@@ -222,6 +225,7 @@ def test_16_encrypted_the_longest_tokens_of_providers_fit(browser, protocol):
     assert len(value.partition(";")[0]) < 4096
 
 
+@pytest.mark.threat(18)
 def test_18_flows_under_way_finish_while_encryption_is_switched_on_and_its_keys_rotate():
     assert (
         encrypting().read(issued(FlowCookies(KEY, AUDIENCE, 600)), "an id", False).pending
@@ -233,12 +237,14 @@ def test_18_flows_under_way_finish_while_encryption_is_switched_on_and_its_keys_
             other.read(issued(encrypting(OLD)), "an id", False)
 
 
+@pytest.mark.threat(18)
 def test_18_an_encrypted_cookie_under_another_flows_name_is_refused():
     header = issued(encrypting()).replace(named("an id"), named("another id"))
     with pytest.raises(FlowExpired):
         encrypting().read(header, "another id", False)
 
 
+@pytest.mark.threat(18)
 def test_18_an_encrypted_flow_counts_against_the_limit_and_expires():
     header = ""
     for number in range(7):
@@ -251,6 +257,7 @@ def test_18_an_encrypted_flow_counts_against_the_limit_and_expires():
         late.read(header, "an id", False)
 
 
+@pytest.mark.threat(18)
 def test_18_an_encrypted_flow_of_another_site_is_refused_over_the_wire(browser, provider):
     flow = flow_for("oauth2", provider.url)
     with running_site(flow, encryption=Encryption(OLD), base_url=BASE) as site:

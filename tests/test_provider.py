@@ -73,6 +73,7 @@ WELCOME = [
 ]
 
 
+@pytest.mark.threat(28)
 @pytest.mark.parametrize("make", [oauth1, oauth2])
 @pytest.mark.parametrize("url", REFUSED.values(), ids=REFUSED)
 def test_threat_28_an_address_that_no_secret_may_be_sent_to_is_refused(url, make, monkeypatch):
@@ -96,6 +97,7 @@ def all_good_but(name, addresses):
     return {**dict.fromkeys(addresses, GOOD), name: "http://provider.example/"}
 
 
+@pytest.mark.threat(28)
 @pytest.mark.parametrize("name", OAUTH1_ADDRESSES)
 def test_threat_28_each_address_of_oauth1_is_looked_at_and_named(name):
     with pytest.raises(ConfigurationError) as caught:
@@ -103,6 +105,7 @@ def test_threat_28_each_address_of_oauth1_is_looked_at_and_named(name):
     assert caught.value.option == name
 
 
+@pytest.mark.threat(28)
 @pytest.mark.parametrize("name", OAUTH2_ADDRESSES)
 def test_threat_28_each_address_of_oauth2_is_looked_at_and_named(name):
     with pytest.raises(ConfigurationError) as caught:
@@ -113,6 +116,7 @@ def test_threat_28_each_address_of_oauth2_is_looked_at_and_named(name):
 # Headers, realm, parameters
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("make", [oauth1, oauth2])
 @pytest.mark.parametrize(
     "headers",
@@ -147,6 +151,7 @@ def test_a_header_that_can_be_sent(make):
     make(headers={"User-Agent": "Site/1.0 (+https://site.example)", "x-key": "", "X_Y": "a\tb"})
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("realm", ['a"b', '"', "a\\", "a\r\nb", "a\x00", "ü", "a\n"])
 def test_threat_33_a_realm_that_would_break_out_is_refused(realm):
     with pytest.raises(ConfigurationError) as caught:
@@ -201,6 +206,7 @@ def test_a_parameter_that_is_no_text_is_refused_in_oauth2(params):
     assert caught.value.option == "authorize_params"
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("kind", ["", "two words", "Bearer\r\n", "Bearer\n", "a:b", "ü"])
 def test_threat_33_a_token_type_that_is_not_one_word_is_refused(kind):
     with pytest.raises(ConfigurationError) as caught:
@@ -269,6 +275,7 @@ def test_a_root_that_is_none_is_refused(url):
     assert caught.value.option == "base_url"
 
 
+@pytest.mark.threat(40)
 @given(
     st.text()
     | st.text(alphabet="htps:/@#?[]\\. %1", max_size=30).map(lambda text: f"https://{text}")
@@ -306,6 +313,7 @@ TOKENS = st.builds(
 )
 
 
+@pytest.mark.threat(40)
 @given(TOKENS)
 def test_threat_40_a_token_that_was_written_down_is_read_back(token):
     assert AccessToken.from_dict(json.loads(json.dumps(token.to_dict()))) == token
@@ -343,6 +351,7 @@ def test_what_is_no_token_is_a_value_error(fields):
         AccessToken.from_dict(fields)
 
 
+@pytest.mark.threat(32)
 def test_threat_32_the_repr_of_a_token_shows_no_secret():
     token = AccessToken(
         "tok-1", "sec-2", "ref-3", 5, "read", {"id_token": "ext-4", "user": "ext-5"}

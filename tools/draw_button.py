@@ -111,9 +111,8 @@ def drawing(picture, font_file):
     scale = height / 31  # the mark was drawn for a cell of 43 x 31
     cell = round(43 * scale)
     radius = 5 if height == 31 else 4
-    baseline = (
-        21 if height == 31 else height / 2 + picture.letters * 0.364
-    )  # capitals are 0.727 high
+    # Capitals are 0.727 high
+    baseline = 21 if height == 31 else height / 2 + picture.letters * 0.364
     letters = lettering(picture, font_file, cell, baseline)
     if picture.edge:
         plate = (
@@ -122,28 +121,33 @@ def drawing(picture, font_file):
             f'    <path fill="{picture.line}" d="M{cell} 0h1v{height}h-1z"/>\n'
         )
         rim = (
-            f'  <rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="{radius - 0.5}" fill="none" '
-            f'stroke="{picture.edge}"/>\n'
+            f'  <rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" '
+            f'rx="{radius - 0.5}" fill="none" stroke="{picture.edge}"/>\n'
         )
     else:
         plate = (
             f'    <path fill="{picture.plate}" d="M0 0h{width}v{height}H0z"/>\n'
             f'    <path fill="{picture.cell}" d="M0 0h{cell}v{height}H0z"/>\n'
-            f'    <path fill="#8f2c00" fill-opacity=".55" d="M{cell} 0h1v{height}h-1zM0 {height - 1}h{width}v1H0z"/>\n'
+            '    <path fill="#8f2c00" fill-opacity=".55" '
+            f'd="M{cell} 0h1v{height}h-1zM0 {height - 1}h{width}v1H0z"/>\n'
             f'    <path fill="#fff" fill-opacity=".28" d="M0 0h{width}v1H0z"/>\n'
         )
         rim = ""
     shrink = "" if scale == 1 else f' transform="scale({scale:.4f})"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'role="img" aria-label="{picture.says or picture.words}">\n'
-        "  <!-- A cloud with a waveform in it, drawn for this project by tools/draw_button.py, which also makes the\n"
-        "       PNG files. The lettering is Inter SemiBold (SIL Open Font License) as outlines. -->\n"
-        f'  <clipPath id="shape"><rect width="{width}" height="{height}" rx="{radius}"/></clipPath>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{picture.says or picture.words}">\n'
+        "  <!-- A cloud with a waveform in it, drawn for this project by tools/draw_button.py, "
+        "which also makes the\n"
+        "       PNG files. The lettering is Inter SemiBold (SIL Open Font License) "
+        "as outlines. -->\n"
+        f'  <clipPath id="shape"><rect width="{width}" height="{height}" rx="{radius}"/>'
+        "</clipPath>\n"
         f'  <g clip-path="url(#shape)">\n{plate}  </g>\n{rim}'
         f'  <path fill="{picture.cloud}"{shrink} d="{CLOUD}"/>\n'
-        f'  <path fill="none" stroke="{picture.cell}" stroke-width="2" stroke-linecap="round"{shrink} '
-        f'd="{picture.wave}"/>\n'
+        f'  <path fill="none" stroke="{picture.cell}" stroke-width="2" '
+        f'stroke-linecap="round"{shrink} d="{picture.wave}"/>\n'
         f'  <path fill="{picture.ink}" d="{letters}"/>\n'
         "</svg>\n"
     )

@@ -80,7 +80,7 @@ class SCConnect:
     that cannot work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the options of a site, by name
         self,
         app: WSGIApplication,
         flow: Flow,

@@ -146,6 +146,7 @@ def test_a_refusal_is_delivered_in_the_same_way(context, world):
     assert closed(popup)
 
 
+@pytest.mark.threat(24)
 @browser_test
 @pytest.mark.parametrize("wait", [{}, {"wait": 1}], ids=["at once", "after a page of its own"])
 @pytest.mark.parametrize("page_coop", [None, "same-origin"], ids=["page open", "page severed"])
@@ -193,6 +194,7 @@ def test_each_way_of_delivery_is_enough(context, world, missing):
     assert heard(page) == [pairs(JOE)]
 
 
+@pytest.mark.threat(25)
 @browser_test
 def test_threat_25_a_blocked_popup_becomes_a_full_page_flow(context, world):
     url = world.page(NO_POPUP + prepare(endpoint(NAUGHTY))) + "?item=7#reviews"
@@ -219,6 +221,7 @@ def test_a_full_page_flow_answers_the_button_that_began_it(context, world):
     assert heard(page, 0, name="first") == []
 
 
+@pytest.mark.threat(26)
 @browser_test
 def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
     page = opened(context, world.page(""))
@@ -380,6 +383,7 @@ def test_earlier_contents_of_window_sc_stay(context, world):
     assert page.evaluate("heard[0]") == [1, 2, "function"]
 
 
+@pytest.mark.threat(23)
 @browser_test
 def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
     spy = """
@@ -472,6 +476,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.threat(22)
 @browser_test
 def test_threat_22_no_query_becomes_markup_or_code(context, world):
     fetched = set()

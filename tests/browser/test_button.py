@@ -130,6 +130,7 @@ def test_a_listener_that_says_so_keeps_the_page(context, world):
     assert page.url == url
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize(
     "place",
     ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:heard.push(1)"],
@@ -186,6 +187,7 @@ def test_a_popup_closed_by_hand_is_told_once_and_frees_the_button(context, world
     assert len(heard(page, 3)) == 3
 
 
+@pytest.mark.threat(24)
 def test_threat_24_an_answer_after_that_still_arrives(context, world):
     page = opened(context, world.page(CHECKED_BY_HAND + with_closed(endpoint(wait=1, coop=1))))
     popup = popup_of(page)
@@ -402,6 +404,7 @@ async (address) => {
 """
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize("window", ["popup", "page"])
 @pytest.mark.parametrize("address", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
@@ -430,6 +433,7 @@ def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
     assert page.evaluate("sessionStorage.length") == 0
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize("key", ["click", "Enter"])
 @pytest.mark.parametrize("where", ["data-sc-connect", "href"])
 def test_threat_26_a_marked_element_runs_no_script(context, world, where, key):
@@ -451,6 +455,7 @@ def test_threat_26_a_marked_element_runs_no_script(context, world, where, key):
     assert len([text for text in errors if "javascript:" in text]) == 1
 
 
+@pytest.mark.threat(26)
 def test_threat_26_a_base_of_another_site_starts_nothing_there(context, world):
     page = opened(
         context,
@@ -496,6 +501,7 @@ SHADOWED = {
 }
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize("markup", SHADOWED.values(), ids=SHADOWED)
 def test_threat_26_no_name_in_the_markup_stands_in_for_what_the_script_uses(context, world, markup):
     host = world.provider.removeprefix("http://")

@@ -92,6 +92,7 @@ def test_a_refusal_reaches_the_page(context, site):
     assert site.store.tokens == []
 
 
+@pytest.mark.threat(24)
 def test_24_a_provider_that_severs_the_popup_still_connects(context, protocol, sandbox_process):
     with shop(protocol, f"{sandbox_process.url}/misbehave/coop") as site:
         page = opened(context, f"{site.url}/")
@@ -105,6 +106,7 @@ def test_24_a_provider_that_severs_the_popup_still_connects(context, protocol, s
     assert len(site.store.tokens) == 1
 
 
+@pytest.mark.threat(1)
 def test_1_a_start_that_another_site_caused_is_asked_about(context, site, sandbox_process):
     def elsewhere(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/html")])
@@ -130,6 +132,7 @@ def test_1_a_start_that_another_site_caused_is_asked_about(context, site, sandbo
     assert len(site.store.tokens) == 1
 
 
+@pytest.mark.threat(20)
 def test_20_a_callback_that_is_gone_back_to_or_loaded_again(context, site, sandbox_process):
     page = context.new_page()
     callbacks = []
@@ -157,6 +160,7 @@ def test_20_a_callback_that_is_gone_back_to_or_loaded_again(context, site, sandb
     assert (site.store.tokens, exchanges(sandbox_process)) == (token, before)
 
 
+@pytest.mark.threat(25)
 def test_25_a_blocked_popup_becomes_a_full_page_flow(context, site):
     page = opened(context, f"{site.url}/blocked")
     page.click("#sc-connect")

@@ -276,6 +276,7 @@ def test_a_flow_of_the_old_key_is_finished_by_the_new_one(tmp_path, monkeypatch)
             assert landed(browser.get(back, **ARRIVAL))["username"] == "joe"
 
 
+@pytest.mark.threat(18)
 @both_ways
 @pytest.mark.parametrize(
     "keys", [SECRET_KEY, f"{SECRET_KEY} {SECRET_KEY[::-1]}"], ids=["one key", "two keys"]
@@ -660,6 +661,7 @@ def test_the_help_of_from_env_does_not_show_the_environment(monkeypatch):
     assert "SCCONNECT_CLIENT_SECRET" not in caught.value.message
 
 
+@pytest.mark.threat(32)
 def test_32_the_repr_of_settings_shows_no_secret():
     settings, problems = parse(GOOD["oauth2"])
     assert problems == []

@@ -30,6 +30,7 @@ def test_an_account_takes_what_is_there(fields, account):
     assert account_from(fields, "https://api.soundcloud.com") == account
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize(
     ("fields", "urn"),
     [
@@ -45,6 +46,7 @@ def test_48_another_providers_account_has_no_key_of_soundcloud(fields, urn):
     assert account_from(fields, "https://api.soundcloud.com.example") == Account(urn)
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("urn", ["", " ", "None", None, 7])
 @pytest.mark.parametrize("id", ["", "\t", "None", None, True, 0, -8, 8.0, [8]])
 def test_48_an_answer_without_a_usable_key_gives_none(urn, id):
@@ -65,6 +67,7 @@ NO_URNS_OF_SOUNDCLOUD = [
 ]
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("urn", NO_URNS_OF_SOUNDCLOUD)
 def test_48_soundcloud_knows_a_user_by_a_urn_of_its_own_or_by_a_number(urn):
     assert account_from({"urn": urn}, "https://api.soundcloud.com") == Account()
@@ -72,6 +75,7 @@ def test_48_soundcloud_knows_a_user_by_a_urn_of_its_own_or_by_a_number(urn):
     assert numbered.urn == "soundcloud:users:7"
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize(
     ("api_url", "urn", "user"),
     [

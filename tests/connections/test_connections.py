@@ -138,6 +138,7 @@ NAMES_OF_NOBODY = [
 ]  # str(None) is what str(user.id) may be
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("name", NAMES_OF_NOBODY, ids=repr)
 def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store, name):
     connections = Connections(flow, store, identify=lambda request: name)
@@ -163,6 +164,7 @@ def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store, name):
     assert len(store.of_user(name)) == 1
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("name", NAMES_OF_NOBODY, ids=repr)
 def test_threat_48_nothing_is_kept_for_a_user_without_a_name(connections, sandbox, store, name):
     with nobody_asked(sandbox), pytest.raises(WrongUser, match="Nobody is signed in"):
@@ -179,6 +181,7 @@ ASKED = {
 NO_STRINGS = [7, 0, b"u", uuid.UUID(int=7)]
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize(
     ("ask", "user"),
     # For connect, None has a meaning of its own: the account itself is the user.
@@ -196,6 +199,7 @@ def test_threat_48_a_user_that_is_no_string_is_told(connections, sandbox, ask, u
         ASKED[ask](connections, user)
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("user", [7, 0, b"u"], ids=repr)
 def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_why(
     flow, store, caplog, user
@@ -294,6 +298,7 @@ def answering_me(fields):
         yield server.url
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize(
     ("one", "another"),
     [
@@ -319,6 +324,7 @@ def test_48_the_users_of_two_providers_are_two(store, one, another):
         assert (again.id, again.user) == (kept[0].id, kept[0].user)
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("id", [0, -5, True, None, "", 5.0, [5]])
 def test_48_an_account_without_a_key_logs_nobody_in(store, id):
     with answering_me({"id": id, "username": "joe"}) as root:
@@ -328,6 +334,7 @@ def test_48_an_account_without_a_key_logs_nobody_in(store, id):
         assert connections.connect(AccessToken("t"), user="u").account.urn == ""
 
 
+@pytest.mark.threat(48)
 def test_48_a_key_that_is_too_long_for_a_database_is_said(store):
     with answering_me({"urn": "u" * 250}) as root:
         connections = Connections(flow_for("oauth2", root), store, identify=identify)

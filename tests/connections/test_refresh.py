@@ -227,6 +227,7 @@ class TimeOfTheTest:
 # Many at once
 
 
+@pytest.mark.threat(38)
 def test_threat_38_of_many_threads_one_redeems(site):
     for lap in range(1, 4):
         site.sandbox.expire()
@@ -242,6 +243,7 @@ def test_threat_38_of_many_threads_one_redeems(site):
     assert heard(site) == []
 
 
+@pytest.mark.threat(38)
 @pytest.mark.slow
 def test_threat_38_of_many_processes_one_redeems(site):
     for lap in range(1, 4):
@@ -440,6 +442,7 @@ def test_a_new_token_is_kept_although_the_lease_was_lost_and_the_row_written(sit
     assert site.redeemed == 1
 
 
+@pytest.mark.threat(38)
 def test_threat_38_a_user_who_connected_again_meanwhile_is_not_revoked(site):
     newer = dance(site.flow)
 
@@ -548,6 +551,7 @@ def test_no_refresh_token_and_a_401_is_the_end_without_a_question(site):
     assert site.sandbox.counts["refresh"] == 0
 
 
+@pytest.mark.threat(52)
 def test_52_the_clock_alone_does_not_end_a_token_that_came_meanwhile(site):
     site.outdate()
     with site.session() as session:

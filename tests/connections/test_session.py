@@ -338,6 +338,7 @@ def asked(api):
     return [f"{one.method} {one.path}" for one in api.asked]
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
 def test_52_a_401_of_one_resource_is_the_callers(api, renewable, lost, method):
     api.say("/tracks", UNVERIFIED)
@@ -351,6 +352,7 @@ def test_52_a_401_of_one_resource_is_the_callers(api, renewable, lost, method):
     assert renewable.me().urn == "soundcloud:users:1"
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize("me", [WELCOME, GONE, ("500 Error", {}, ""), ("403 Forbidden", {}, "{}")])
 def test_52_of_oauth1_likewise(api, lost, me):
     api.say("/tracks", UNVERIFIED)
@@ -364,6 +366,7 @@ def test_52_of_oauth1_likewise(api, lost, me):
     assert asked(api) == ["POST /tracks", "GET /me"]
 
 
+@pytest.mark.threat(52)
 def test_52_a_me_that_does_not_like_the_signature_ends_nothing(api):
     api.say("/tracks", UNVERIFIED)
     api.say("/me", ("401 Unauthorized", {"WWW-Authenticate": "OAuth oauth_problem=nonce_used"}, ""))
@@ -372,6 +375,7 @@ def test_52_a_me_that_does_not_like_the_signature_ends_nothing(api):
         assert session.connection.ended == ""
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 def test_52_a_me_that_refuses_a_token_that_nothing_refreshes_ends_it(api, lost, protocol):
     api.say("/tracks", UNVERIFIED)
@@ -391,6 +395,7 @@ def test_52_a_me_that_refuses_a_token_that_nothing_refreshes_ends_it(api, lost, 
     assert asked(api) == ["POST /tracks", "GET /me"]
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_52_a_me_that_refuses_the_fresh_token_ends_it(api, renewable, lost, method):
     api.say("/tracks", UNVERIFIED)
@@ -403,6 +408,7 @@ def test_52_a_me_that_refuses_the_fresh_token_ends_it(api, renewable, lost, meth
     assert asked(api).count("POST /tracks") == (2 if method == "POST" else 0)  # each call once
 
 
+@pytest.mark.threat(52)
 def test_52_a_refresh_that_is_refused_ends_it(api, renewable, lost):
     api.say("/tracks", UNVERIFIED)
     api.say("/me", UNVERIFIED)
@@ -413,6 +419,7 @@ def test_52_a_refresh_that_is_refused_ends_it(api, renewable, lost):
     assert len(lost) == 1
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize(
     "me", [GONE, ("503 Unavailable", {}, ""), ("200 OK", {"Content-Length": "9"}, "{}")]
 )
@@ -432,6 +439,7 @@ def test_a_provider_without_me_has_its_tokens_refreshed_on_a_401(api, renewable)
     assert asked(api) == ["GET /tracks", "GET /me", "POST /oauth/token", "GET /tracks"]
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize("path", ["/me?fields=mail", "/me/tracks", "/ME"])
 def test_52_a_401_of_what_is_almost_me_is_the_callers(api, renewable, lost, path):
     api.say(path, UNVERIFIED)
@@ -441,6 +449,7 @@ def test_52_a_401_of_what_is_almost_me_is_the_callers(api, renewable, lost, path
     assert lost == []
 
 
+@pytest.mark.threat(52)
 @pytest.mark.parametrize("path", ["/me", "/tracks"])
 @pytest.mark.parametrize(
     "body",
@@ -462,6 +471,7 @@ def test_52_a_problem_that_is_named_in_the_body_ends_nothing(api, lost, path, bo
         assert (session.connection.ended, lost) == ("", [])
 
 
+@pytest.mark.threat(52)
 def test_52_a_realm_that_sounds_like_a_problem_is_none(api, lost):
     refused = ("401 Unauthorized", {"WWW-Authenticate": 'OAuth realm="signature_service"'}, "{}")
     api.say("/tracks", refused)
@@ -471,6 +481,7 @@ def test_52_a_realm_that_sounds_like_a_problem_is_none(api, lost):
         session.get("/tracks")
 
 
+@pytest.mark.threat(52)
 def test_52_a_token_without_the_scope_is_not_refused(api, renewable, lost):
     challenge = {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}
     api.say("/tracks", ("401 Unauthorized", challenge, "{}"))
@@ -479,6 +490,7 @@ def test_52_a_token_without_the_scope_is_not_refused(api, renewable, lost):
     assert lost == []
 
 
+@pytest.mark.threat(55)
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -496,6 +508,7 @@ def test_55_the_token_endpoints_trouble_does_not_hide_the_401_in_hand(api, renew
     assert asked(api) == ["POST /tracks", "GET /me", "POST /oauth/token"]
 
 
+@pytest.mark.threat(55)
 def test_55_but_it_is_told_if_the_token_was_refused(api, renewable):
     api.say("/tracks", UNVERIFIED)
     api.say("/me", UNVERIFIED)
@@ -511,6 +524,7 @@ REPEATING = [
 ]
 
 
+@pytest.mark.threat(56)
 @pytest.mark.parametrize(("status", "method"), REPEATING)
 def test_56_a_redirect_does_not_send_it_again_either(api, session, status, method):
     api.say("/a", (status, {"Location": "/b"}, ""))
@@ -519,6 +533,7 @@ def test_56_a_redirect_does_not_send_it_again_either(api, session, status, metho
     assert asked(api) == [f"{method} /a"]
 
 
+@pytest.mark.threat(56)
 @pytest.mark.parametrize("status", ["307 Temporary", "308 Permanent"])
 def test_56_unless_the_caller_said_that_a_redirect_may(api, session, status):
     session.resend = True
@@ -538,12 +553,14 @@ def test_a_redirect_that_turns_a_post_into_a_get_is_followed(api, session, statu
     assert [(one.method, one.path, one.body) for one in api.asked][1:] == [("GET", "/b", b"")]
 
 
+@pytest.mark.threat(56)
 def test_56_a_get_whose_body_was_read_is_not_sent_again(api, session, slept):
     api.say("/a", ("503 Unavailable", {"Retry-After": "1"}, ""))
     assert session.get("/a", data=io.BytesIO(b"a query")).status_code == 503
     assert (len(api.asked), slept) == (1, [])
 
 
+@pytest.mark.threat(46)
 def test_46_the_body_of_a_401_is_the_callers_to_read(api, renewable):
     api.say("/tracks", ("401 Unauthorized", {}, "x" * 1_000_000))
     api.say("/me", WELCOME)
@@ -553,6 +570,7 @@ def test_46_the_body_of_a_401_is_the_callers_to_read(api, renewable):
         assert len(response.raw.read(10)) == 10
 
 
+@pytest.mark.threat(56)
 def test_56_what_changes_something_is_not_sent_again_by_itself(api, renewable):
     api.say("/tracks", UNVERIFIED, CREATED)
     api.say("/me", UNVERIFIED, WELCOME)
@@ -563,6 +581,7 @@ def test_56_what_changes_something_is_not_sent_again_by_itself(api, renewable):
     assert asked(api)[4:] == ["POST /tracks"]
 
 
+@pytest.mark.threat(56)
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_56_unless_the_caller_said_that_it_may_be(api, renewable, method):
     api.say("/tracks", UNVERIFIED, CREATED)
@@ -574,6 +593,7 @@ def test_56_unless_the_caller_said_that_it_may_be(api, renewable, method):
     assert [one.body for one in api.asked if one.path == "/tracks"] == [b"RIFF"] * 2
 
 
+@pytest.mark.threat(56)
 def test_56_a_stream_never_is(api, renewable):
     api.say("/tracks", UNVERIFIED, CREATED)
     api.say("/me", UNVERIFIED, WELCOME)
@@ -582,6 +602,7 @@ def test_56_a_stream_never_is(api, renewable):
     assert asked(api).count("POST /tracks") == 1
 
 
+@pytest.mark.threat(56)
 def test_56_nor_is_it_sent_again_with_a_token_that_somebody_else_got(api):
     api.say("/tracks", UNVERIFIED, CREATED)
     store = SQLStore("sqlite://")

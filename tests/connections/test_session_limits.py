@@ -65,6 +65,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.threat(29)
 @both
 @pytest.mark.parametrize("data", DRIPS.values(), ids=DRIPS)
 def test_threat_29_a_drip_keeps_the_deadline_of_a_page(call, data):
@@ -75,6 +76,7 @@ def test_threat_29_a_drip_keeps_the_deadline_of_a_page(call, data):
         assert time.monotonic() - begun < FAR_BEYOND
 
 
+@pytest.mark.threat(29)
 @both
 def test_threat_29_redirects_share_one_deadline(call):
     def talk(connection):
@@ -180,6 +182,7 @@ def little_memory():
     assert peak < 4 * MAX_PAGE
 
 
+@pytest.mark.threat(29)
 @both
 @pytest.mark.parametrize("data", TOO_LONG.values(), ids=TOO_LONG)
 def test_threat_29_a_page_is_capped_and_its_decoded_size_counts(call, data):
@@ -189,6 +192,7 @@ def test_threat_29_a_page_is_capped_and_its_decoded_size_counts(call, data):
         assert type(caught.value) is ProviderError
 
 
+@pytest.mark.threat(29)
 @both
 @pytest.mark.parametrize(("data", "error"), OTHER_BOMBS.values(), ids=OTHER_BOMBS)
 def test_threat_29_no_other_status_fills_the_memory(call, data, error):
@@ -324,6 +328,7 @@ FORKING = """
 """
 
 
+@pytest.mark.threat(39)
 def test_threat_39_no_connection_of_calls_is_carried_over_a_fork():
     def echo(connection):
         number = connection.wire.accepted

@@ -67,6 +67,7 @@ def refused(server, session, **options):
     return str(caught.value)
 
 
+@pytest.mark.threat(28)
 def test_threat_28_the_authority_of_the_transport_is_the_one_of_the_calls(tls, bundle):
     with (
         wire(saying(answer(b"hello")), tls) as server,
@@ -76,6 +77,7 @@ def test_threat_28_the_authority_of_the_transport_is_the_one_of_the_calls(tls, b
         assert server.accepted == 1
 
 
+@pytest.mark.threat(28)
 @pytest.mark.parametrize("given", ["to the transport", "to the call", "to the session"])
 def test_threat_28_another_authority_is_refused(given, tls, bundle, other_bundle):
     ca_bundle = other_bundle if given == "to the transport" else bundle
@@ -89,6 +91,7 @@ def test_threat_28_another_authority_is_refused(given, tls, bundle, other_bundle
         assert "CERTIFICATE_VERIFY_FAILED" in refused(server, session, **options)
 
 
+@pytest.mark.threat(28)
 def test_threat_28_verify_true_means_the_public_authorities(tls, bundle):
     with wire(saying(answer()), tls) as server, session_at(server.url, ca_bundle=bundle) as session:
         assert "CERTIFICATE_VERIFY_FAILED" in refused(server, session, verify=True)
@@ -112,6 +115,7 @@ def subject_hash(path):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.threat(28)
 def test_threat_28_another_host_name_is_refused(authority, bundle):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("provider.example").configure_cert(context)
@@ -122,6 +126,7 @@ def test_threat_28_another_host_name_is_refused(authority, bundle):
         assert "Hostname mismatch" in refused(server, session)
 
 
+@pytest.mark.threat(28)
 @pytest.mark.parametrize("value", [False, ""])
 def test_threat_28_verification_cannot_be_switched_off(value, tls, bundle):
     with wire(saying(answer()), tls) as server, session_at(server.url, ca_bundle=bundle) as session:
@@ -171,6 +176,7 @@ def test_a_proxy_tunnels_and_sees_no_token(tls, bundle):
         assert SECRET not in str(proxy.requests)
 
 
+@pytest.mark.threat(28)
 def test_threat_28_a_proxy_cannot_stand_in_for_the_api(tls, other_bundle):
     with (
         wire(tunnel) as proxy,

@@ -106,6 +106,7 @@ def sessions(browser):
     }
 
 
+@pytest.mark.threat(48)
 @each_framework
 def test_threat_48_two_accounts_of_one_display_name_are_two_users(example):
     misbehave(example, "username=joe")
@@ -118,6 +119,7 @@ def test_threat_48_two_accounts_of_one_display_name_are_two_users(example):
         assert pages[0] == logged_in(joe_elsewhere, example, "joe")
 
 
+@pytest.mark.threat(48)
 @each_framework
 @pytest.mark.parametrize(
     "how",

@@ -68,11 +68,13 @@ def cookie_name(flow_id):
     return "scconnect-" + sha256(flow_id.encode()).hexdigest()[:24]
 
 
+@pytest.mark.threat(5)
 def test_threat_05_a_cross_site_arrival_is_what_the_callback_expects(site, browser):
     assert landed(browser.connect(site)) == JOE
     assert len(site.store.tokens) == 1
 
 
+@pytest.mark.threat(7)
 def test_threat_07_an_unconfirmed_callback_is_an_error_before_the_user_leaves(browser, provider):
     with running_site(flow_for("oauth1", provider.url + "/misbehave/unconfirmed")) as site:
         answer = browser.get(site.start)
@@ -80,11 +82,13 @@ def test_threat_07_an_unconfirmed_callback_is_an_error_before_the_user_leaves(br
     assert "Set-Cookie" not in answer.headers
 
 
+@pytest.mark.threat(7)
 def test_threat_07_confirmed_is_read_without_regard_to_case(browser, provider):
     with running_site(flow_for("oauth1", provider.url + "/misbehave/Confirmed")) as site:
         assert landed(browser.connect(site)) == JOE
 
 
+@pytest.mark.threat(8)
 def test_threat_08_another_token_in_the_callback_asks_nobody(browser):
     sandbox = Sandbox(misbehave=["wrong-token"])
     with serve(sandbox) as server, running_site(flow_for("oauth1", server.url)) as site:
@@ -93,6 +97,7 @@ def test_threat_08_another_token_in_the_callback_asks_nobody(browser):
     assert sandbox.counts["access_token"] == 0
 
 
+@pytest.mark.threat(8)
 @pytest.mark.parametrize(
     "other", ["another", "%C3%BC", "%F0%9F%98%80"], ids=["ASCII", "latin", "emoji"]
 )
@@ -110,6 +115,7 @@ def test_threat_08_10_a_cookie_renamed_to_fit_another_flow_id_asks_nobody(
     assert site.store.tokens == []
 
 
+@pytest.mark.threat(9)
 @pytest.mark.parametrize("verifier", [None, ""], ids=["missing", "empty"])
 def test_threat_09_without_verifier_or_code_nobody_is_asked(
     site, protocol, browser, provider, verifier
@@ -125,12 +131,14 @@ def test_threat_09_without_verifier_or_code_nobody_is_asked(
     assert site.store.tokens == []
 
 
+@pytest.mark.threat(9)
 def test_threat_09_a_token_secret_in_the_callback_url_is_ignored(browser, provider):
     with running_site(flow_for("oauth1", provider.url)) as site:
         back = browser.decide(browser.click(site))
         assert landed(arrive(browser, back + "&oauth_token_secret=evil")) == JOE
 
 
+@pytest.mark.threat(10)
 def test_threat_10_state_has_128_bits_or_more_and_is_never_the_same(browser, provider):
     with running_site(flow_for("oauth2", provider.url)) as site:
         states = {query(browser.click(site))["state"] for _ in range(20)}
@@ -140,6 +148,7 @@ def test_threat_10_state_has_128_bits_or_more_and_is_never_the_same(browser, pro
         assert len({state[position] for state in states}) > 1
 
 
+@pytest.mark.threat(10)
 @pytest.mark.parametrize(
     "also", ["", "&error=access_denied", "&denied=1", "&oauth_problem=user_refused"]
 )
@@ -162,6 +171,7 @@ def test_threat_10_a_wrong_flow_id_is_an_error_whatever_else_it_says(
     assert landed(arrive(browser, back)) == JOE, "the flow that is really under way goes on"
 
 
+@pytest.mark.threat(10)
 @pytest.mark.parametrize("habit", ["no-state", "wrong-state"])
 def test_threat_10_a_provider_that_loses_the_state_is_not_asked(browser, habit):
     sandbox = Sandbox(misbehave=[habit])
@@ -171,6 +181,7 @@ def test_threat_10_a_provider_that_loses_the_state_is_not_asked(browser, habit):
     assert sandbox.counts["token"] == 0
 
 
+@pytest.mark.threat(12)
 @pytest.mark.parametrize("choice", ["allow", "deny"])
 @pytest.mark.parametrize(
     "iss",
@@ -198,6 +209,7 @@ def test_threat_12_an_issuer_that_is_not_exactly_the_expected_one_is_refused(
     assert site.store.tokens == []
 
 
+@pytest.mark.threat(12)
 def test_threat_12_the_expected_issuer_passes_and_an_unexpected_one_is_ignored(browser, provider):
     expecting = OAuth2(
         *CLIENT, provider=replace(provider.sandbox.oauth2_provider(provider.url), issuer=ISSUER)
@@ -217,6 +229,7 @@ def strangers(protocol, provider):
     yield "another protocol", flow_for("oauth2" if protocol == "oauth1" else "oauth1", provider.url)
 
 
+@pytest.mark.threat(13)
 @pytest.mark.parametrize("stranger", ["another client", "another provider", "another protocol"])
 def test_threat_13_a_cookie_made_for_another_is_refused(protocol, browser, provider, stranger):
     flow = flow_for(protocol, provider.url)
@@ -238,6 +251,7 @@ def cookies_of(flow):
     return FlowCookies(KEY, flow.audience, 600)
 
 
+@pytest.mark.threat(14)
 @pytest.mark.parametrize("users", [("joe", "ann"), ("joe", ""), ("", "joe"), ("joe", "Joe")])
 def test_threat_14_a_flow_of_one_user_does_not_end_in_the_session_of_another(
     protocol, browser, provider, users
@@ -273,6 +287,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.threat(15)
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_threat_15_a_damaged_query_is_400_and_changes_nothing(site, browser, provider, broken):
     back = browser.decide(browser.click(site))
@@ -307,6 +322,7 @@ def ask(app, path="/oauth/access_token", **environ):
     return *seen[-1], body
 
 
+@pytest.mark.threat(15)
 @pytest.mark.parametrize(
     "raw",
     ["x=\xff", "\x00=1", "x=\xed\xa0\x80", "x=\x00", "\xc0\x80=", "a=1&a=2", "x=" + "\xe4" * 9],
@@ -316,6 +332,7 @@ def test_threat_15_raw_bytes_in_the_query_are_400(protocol, raw):
     assert ask(app_for(protocol), "/oauth/request_token", QUERY_STRING=raw)[0] == "400"
 
 
+@pytest.mark.threat(15)
 @pytest.mark.parametrize(
     "path", ["/\xff", "/oauth/access_token\x00", "/oauth/access_token/", "/oauth/\xff", "//oauth/x"]
 )
@@ -324,12 +341,14 @@ def test_threat_15_paths_that_are_not_quite_ours_reach_the_application(protocol,
     assert (status, body[:17]) == ("200", b"the site's own pa")
 
 
+@pytest.mark.threat(16)
 def test_threat_16_the_longest_tokens_of_providers_come_back(protocol, browser, provider):
     with running_site(flow_for(protocol, provider.url + "/misbehave/long-tokens")) as site:
         assert landed(browser.connect(site)) == JOE
         assert len(site.store.tokens[0].token) == 1500
 
 
+@pytest.mark.threat(20)
 def test_threat_20_the_same_callback_again_is_a_friendly_page(site, browser, provider):
     back = browser.decide(browser.click(site))
     assert landed(arrive(browser, back)) == JOE
@@ -339,6 +358,7 @@ def test_threat_20_the_same_callback_again_is_a_friendly_page(site, browser, pro
     assert len(site.store.tokens) == 1
 
 
+@pytest.mark.threat(20)
 def test_threat_20_a_refusal_that_is_reloaded_stays_one(site, browser, provider):
     back = browser.decide(browser.click(site), "deny")
     assert landed(arrive(browser, back))["error"] == "access_denied"
@@ -346,6 +366,7 @@ def test_threat_20_a_refusal_that_is_reloaded_stays_one(site, browser, provider)
         assert landed(arrive(browser, back))["error"] == "flow_finished"
 
 
+@pytest.mark.threat(20)
 def test_threat_20_in_a_browser_that_remembers_nothing_it_is_an_expired_flow(
     site, browser, provider
 ):
@@ -377,6 +398,7 @@ ROADS = {
 }
 
 
+@pytest.mark.threat(21)
 @pytest.mark.parametrize("options", ROADS.values(), ids=ROADS)
 def test_threat_21_nothing_of_the_flow_is_in_the_answer_nor_is_it_kept(
     protocol, browser, provider, options
@@ -407,6 +429,7 @@ LEADING_AWAY = [
 ]
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize("away", LEADING_AWAY)
 def test_threat_26_no_value_of_a_parameter_leads_off_the_origin(site, browser, away):
     names = ("next", "redirect_uri", "callback", "oauth_callback", "close_url", "SCRIPT_NAME", away)
@@ -421,6 +444,7 @@ def test_threat_26_no_value_of_a_parameter_leads_off_the_origin(site, browser, a
     assert browser.decide(start.headers["Location"]).startswith(site.callback + "?")
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize("away", LEADING_AWAY)
 def test_threat_26_what_the_site_tells_its_page_stays_in_the_query(
     protocol, browser, provider, away
@@ -434,6 +458,7 @@ def test_threat_26_what_the_site_tells_its_page_stays_in_the_query(
     )
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize(
     "mount",
     ["//evil.example", "/\\evil.example", "/\\\\evil", "/\t/evil", "/\r\n//evil", "/https:evil"],
@@ -448,6 +473,7 @@ def test_threat_26_no_mount_leads_off_the_origin(protocol, mount):
         assert not re.search(rb'(href|src|action)="(?!/[^/\\\\])', body)
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize(
     "root",
     ["https://app.example//evil", "https://app.example/\\evil", "https:app", "//app.example"],
@@ -483,6 +509,7 @@ QUERIES = st.one_of(
 )
 
 
+@pytest.mark.threat(15)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(

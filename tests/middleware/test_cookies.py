@@ -75,6 +75,7 @@ def created(ago):
     return signed([int((time.time() - ago) * 1_000_000), BASE, "", PENDING])
 
 
+@pytest.mark.threat(16)
 def test_threat_16_on_https_the_cookie_is_locked_to_the_host(browser, protocol):
     root = "https://app.example/shop"
     sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"])
@@ -89,6 +90,7 @@ def test_threat_16_on_https_the_cookie_is_locked_to_the_host(browser, protocol):
         assert not [attribute for attribute in attributes if attribute.startswith("domain")]
 
 
+@pytest.mark.threat(16)
 def test_threat_16_on_http_the_cookie_is_hidden_from_scripts_all_the_same(browser, flow):
     with running_site(flow) as site:
         (value,) = set_cookies(browser.get(site.start))
@@ -98,6 +100,7 @@ def test_threat_16_on_http_the_cookie_is_hidden_from_scripts_all_the_same(browse
     assert "secure" not in attributes
 
 
+@pytest.mark.threat(16)
 def test_threat_16_removals_carry_the_same_attributes_or_browsers_ignore_them(browser, protocol):
     root = "https://app.example"
     sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"])
@@ -116,6 +119,7 @@ def test_threat_16_removals_carry_the_same_attributes_or_browsers_ignore_them(br
     assert sum("max-age=0" in value.lower() for value in set_cookies(ended)) == 1
 
 
+@pytest.mark.threat(16)
 @pytest.mark.parametrize("age", [0, -1, 901, 3600])
 def test_threat_16_a_site_cannot_allow_more_than_15_minutes(age):
     with pytest.raises(ConfigurationError) as caught:
@@ -123,6 +127,7 @@ def test_threat_16_a_site_cannot_allow_more_than_15_minutes(age):
     assert caught.value.option == "cookie_max_age"
 
 
+@pytest.mark.threat(16)
 def test_threat_16_the_longest_tokens_of_providers_fit(browser, protocol):
     root = "https://app.example"
     sandbox = Sandbox(redirect_uris=[root + "/oauth/access_token"], misbehave=["long-tokens"])
@@ -136,12 +141,14 @@ def test_threat_16_the_longest_tokens_of_providers_fit(browser, protocol):
     assert len(name_and_value) < 4096
 
 
+@pytest.mark.threat(16)
 def test_threat_16_what_cannot_be_kept_is_an_error_at_the_start_and_no_broken_cookie():
     noise = base64.b85encode(hashlib.shake_256(b"noise").digest(8000)).decode()
     with pytest.raises(ProviderError, match="too long"):
         cookies().issue("", "an id", BASE, "", {"token": noise})
 
 
+@pytest.mark.threat(17)
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=str)
 def test_threat_17_flows_in_several_tabs_finish_in_any_order(browser, flow, order):
     with running_site(flow) as site:
@@ -152,6 +159,7 @@ def test_threat_17_flows_in_several_tabs_finish_in_any_order(browser, flow, orde
     assert [cookie.name for cookie in browser.session.cookies if under_way(cookie.name + "=")] == []
 
 
+@pytest.mark.threat(17)
 def test_threat_17_more_flows_than_the_limit_drop_the_oldest(browser, flow):
     with running_site(flow) as site:
         backs = [browser.decide(browser.click(site)) for _ in range(MAX_FLOWS + 2)]
@@ -163,6 +171,7 @@ def test_threat_17_more_flows_than_the_limit_drop_the_oldest(browser, flow):
     assert errors == ["flow_mismatch"] * 2 + [None] * MAX_FLOWS
 
 
+@pytest.mark.threat(17)
 def test_threat_17_of_flows_begun_within_a_second_the_oldest_go_whatever_the_order_of_the_header():
     maker = cookies()
     header = ""
@@ -175,6 +184,7 @@ def test_threat_17_of_flows_begun_within_a_second_the_oldest_go_whatever_the_ord
     )
 
 
+@pytest.mark.threat(17)
 @pytest.mark.parametrize(
     "how", [None, "access_denied", "provider_error"], ids=["success", "refusal", "failure"]
 )
@@ -191,6 +201,7 @@ def test_threat_17_the_cookie_goes_away_however_it_ends(browser, flow, how):
     assert names == {"scconnect-finished", "sandbox_session"}
 
 
+@pytest.mark.threat(17)
 @pytest.mark.parametrize(
     "path",
     ["?state=forged&code=x", "?oauth_token=forged&oauth_verifier=x", "", "?error=access_denied"],
@@ -202,6 +213,7 @@ def test_threat_17_a_forged_callback_does_not_end_the_flow_under_way(browser, fl
         assert landed(browser.get(back, **ARRIVAL)) == JOE
 
 
+@pytest.mark.threat(17)
 def test_threat_17_only_a_few_ends_are_remembered():
     maker = cookies()
     header = ""
@@ -214,6 +226,7 @@ def test_threat_17_only_a_few_ends_are_remembered():
         maker.read(header, "flow 0", False)
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize("foreign", FOREIGN, ids=ascii)
 @pytest.mark.parametrize(
     "place", ["{foreign}; {ours}", "{ours}; {foreign}", "{foreign};{ours};{foreign}"]
@@ -224,6 +237,7 @@ def test_threat_19_a_foreign_broken_cookie_cannot_hide_ours(foreign, place):
     assert len(cookies().issue(header, "another", BASE, "", PENDING)) == 1
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize("foreign", ['"\\377\\000"', "\xff\xfe", "a.b", "=;="], ids=ascii)
 def test_threat_19_over_the_wire_a_foreign_broken_cookie_changes_nothing(browser, flow, foreign):
     with running_site(flow) as site:
@@ -235,11 +249,13 @@ def test_threat_19_over_the_wire_a_foreign_broken_cookie_changes_nothing(browser
         assert landed(browser.get(back, **{**ARRIVAL, "Cookie": broken + b"; " + ours})) == JOE
 
 
+@pytest.mark.threat(19)
 def test_threat_19_a_cookie_of_the_same_name_that_is_not_ours_cannot_hide_ours():
     header = f"{named('an id')}=tossed.signature; {issued(cookies())}"
     assert cookies().read(header, "an id", False).pending == PENDING
 
 
+@pytest.mark.threat(19)
 def test_threat_19_a_flow_that_took_too_long_is_refused_without_a_call(
     browser, provider, protocol, flow
 ):
@@ -256,6 +272,7 @@ def test_threat_19_a_flow_that_took_too_long_is_refused_without_a_call(
     assert set_cookies(late) == [f"{named(flow_id)}=; HttpOnly; Max-Age=0; Path=/; SameSite=Lax"]
 
 
+@pytest.mark.threat(19)
 def test_threat_19_a_flow_lives_as_long_as_max_age_says():
     now = 1_800_000_000.0
     header = issued(cookies(clock=lambda: now))
@@ -264,6 +281,7 @@ def test_threat_19_a_flow_lives_as_long_as_max_age_says():
         cookies(clock=lambda: now + 600.001).read(header, "an id", False)
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize(
     "ago", [0, 590, -55], ids=["now", "ten minutes almost", "a clock 55 s ahead"]
 )
@@ -271,6 +289,7 @@ def test_threat_19_what_another_host_began_is_finished_here(ago):
     assert cookies().read(created(ago), "an id", False).pending == PENDING
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize(
     "ago", [601, 86_400, -70, -86_400], ids=["too old", "a day", "70 s ahead", "tomorrow"]
 )
@@ -279,6 +298,7 @@ def test_threat_19_what_is_too_old_or_too_far_in_the_future_is_refused(ago):
         cookies().read(created(ago), "an id", False)
 
 
+@pytest.mark.threat(19)
 def test_threat_19_flows_that_are_too_old_do_not_count_against_the_limit():
     old = "; ".join(
         created(601).replace(named("an id"), named(f"old {number}")) for number in range(MAX_FLOWS)
@@ -292,6 +312,7 @@ NEW = "new secret key, as long as a key has to be"
 NEWER = "newer secret key, as long as a key has to be"
 
 
+@pytest.mark.threat(19)
 def test_threat_19_keys_rotate_and_a_removed_key_is_refused():
     made = issued(cookies(OLD))
     assert cookies([OLD, NEW]).read(made, "an id", False).pending == PENDING
@@ -304,6 +325,7 @@ def test_threat_19_keys_rotate_and_a_removed_key_is_refused():
             cookies(keys).read(made, "an id", False)
 
 
+@pytest.mark.threat(19)
 def test_threat_19_over_the_wire_a_rotated_key_finishes_and_a_removed_one_does_not(
     browser, provider, flow
 ):
@@ -318,6 +340,7 @@ def test_threat_19_over_the_wire_a_rotated_key_finishes_and_a_removed_one_does_n
     assert outcomes == ["flow_expired", None]
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize("keys", ["", b"", [], [""], [KEY, ""], [None], 5 * [3]])
 def test_threat_19_a_key_that_is_none_is_refused_at_once(keys):
     with pytest.raises(ConfigurationError) as caught:
@@ -325,6 +348,7 @@ def test_threat_19_a_key_that_is_none_is_refused_at_once(keys):
     assert caught.value.option == "secret_key"
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize(
     "several", [lambda key: key, lambda key: [key, KEY], lambda key: (KEY, key)]
 )
@@ -349,6 +373,7 @@ def test_threat_19_a_key_that_can_be_guessed_is_refused_at_once(key, words, seve
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize(
     "key", [bytes(range(128, 160)), os.urandom(32), "abcdefgh" * 4, b"abcdefgh" * 4], ids=type
 )
@@ -356,6 +381,7 @@ def test_threat_19_a_random_key_of_bytes_and_the_weakest_that_pass(key):
     assert cookies(key).read(issued(cookies([KEY, key])), "an id", False).pending == PENDING
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize("key", ["id", "secret"])
 @pytest.mark.parametrize(
     "several",
@@ -391,6 +417,7 @@ class FlowOfSomebodyElse:
     finish: Any = None
 
 
+@pytest.mark.threat(19)
 def test_threat_19_a_flow_of_somebody_else_need_not_tell_its_secrets():
     SCConnect(page_of_the_site, FlowOfSomebodyElse(), secret_key=KEY, store_token=Store())
 
@@ -405,6 +432,7 @@ STRANGE = {
 }
 
 
+@pytest.mark.threat(19)
 @pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
 def test_threat_19_a_signed_cookie_of_another_version_is_refused_not_a_crash(content):
     with pytest.raises(FlowExpired):
@@ -412,6 +440,7 @@ def test_threat_19_a_signed_cookie_of_another_version_is_refused_not_a_crash(con
     assert len(cookies().issue(signed(content), "another", BASE, "", PENDING)) == 1
 
 
+@pytest.mark.threat(13)
 def test_threat_13_a_cookie_of_another_audience_or_purpose_is_refused():
     good = [time.time_ns() // 1000, BASE, "", PENDING]
     assert cookies().read(signed(good), "an id", False).pending == PENDING
@@ -450,6 +479,7 @@ def odd_names(cookie, place):
     return "; ".join(place.format(odd=odd, name=name, value=value) for odd in others)
 
 
+@pytest.mark.threat(49)
 @SCHEMES
 @BESIDE
 def test_threat_49_no_other_name_is_that_of_a_flow(base, place):
@@ -460,6 +490,7 @@ def test_threat_49_no_other_name_is_that_of_a_flow(base, place):
     assert cookies().read(f"{odd_names(ours, place)};\t {ours}", "an id", secure).pending == PENDING
 
 
+@pytest.mark.threat(49)
 @SCHEMES
 @BESIDE
 def test_threat_49_no_other_name_is_that_of_the_flows_that_ended(base, place):
@@ -471,6 +502,7 @@ def test_threat_49_no_other_name_is_that_of_the_flows_that_ended(base, place):
         cookies().read(odd_names(ended, place), "an id", secure)
 
 
+@pytest.mark.threat(49)
 @SCHEMES
 @BESIDE
 def test_threat_49_no_other_name_counts_as_a_flow_under_way(base, place):
@@ -480,6 +512,7 @@ def test_threat_49_no_other_name_counts_as_a_flow_under_way(base, place):
     assert len(cookies().issue("; ".join(flows), "an id", base, "", PENDING)) == 2
 
 
+@pytest.mark.threat(49)
 @pytest.mark.parametrize("odd", [b"\xa0", b"\x85", b"\x1c", b"\x1d", b"\x1e", b"\x1f"], ids=ascii)
 def test_threat_49_a_cookie_that_another_host_could_set_connects_nobody(browser, protocol, odd):
     sandbox = Sandbox(redirect_uris=[HTTPS + "/oauth/access_token"])
@@ -497,6 +530,7 @@ def test_threat_49_a_cookie_that_another_host_could_set_connects_nobody(browser,
         assert landed(browser.get(back, **{**ARRIVAL, "Cookie": cookie})) == JOE
 
 
+@pytest.mark.threat(49)
 @pytest.mark.browser
 @pytest.mark.parametrize("odd", ["\xa0", "\x85"], ids=ascii)
 def test_threat_49_what_another_host_of_the_domain_sets_in_chromium_connects_nobody(
@@ -554,6 +588,7 @@ def setting(cookie):
     return app
 
 
+@pytest.mark.threat(16)
 @pytest.mark.parametrize("secure", [True, False])
 def test_threat_16_a_cookie_of_the_other_scheme_is_not_taken(secure):
     header = issued(cookies(), base="http://localhost" if secure else "https://app.example")

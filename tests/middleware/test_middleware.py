@@ -191,6 +191,7 @@ class Unreliable(Store):
         return super().__call__(token, request)
 
 
+@pytest.mark.threat(37)
 def test_37_a_storage_that_fails_once_is_tried_again_and_the_provider_is_not(
     flow, browser, exchanges
 ):
@@ -200,6 +201,7 @@ def test_37_a_storage_that_fails_once_is_tried_again_and_the_provider_is_not(
     assert (site.store.calls, len(site.store.tokens), exchanges()) == (2, 1, 1)
 
 
+@pytest.mark.threat(37)
 def test_37_a_storage_that_fails_always_is_told_once_to_everybody(flow, browser, exchanges, caplog):
     heard = []
     with running_site(
@@ -235,6 +237,7 @@ def query_values(answer):
     return set(query(answer.request.url).values())
 
 
+@pytest.mark.threat(37)
 def test_37_a_debugging_server_gets_the_exception_itself(flow, browser):
     raised = []
 
@@ -384,6 +387,7 @@ def test_on_failure_that_raises_changes_nothing_and_is_logged(flow, browser, cap
 # identify, and threat 14
 
 
+@pytest.mark.threat(14)
 def test_14_only_the_user_who_began_a_flow_may_finish_it(flow, browser, exchanges):
     users = ["joe"]
     with running_site(flow, identify=lambda request: users[-1]) as site:
@@ -396,6 +400,7 @@ def test_14_only_the_user_who_began_a_flow_may_finish_it(flow, browser, exchange
     assert (len(site.store.tokens), exchanges()) == (1, 1)
 
 
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("before", ["", None, "None", " "], ids=repr)
 @pytest.mark.parametrize("after", ["", None, "None", " "], ids=repr)
 def test_48_a_user_without_a_name_is_nobody(flow, browser, before, after):
@@ -432,6 +437,7 @@ def test_identify_that_cannot_answer_stops_the_start_and_the_callback(
 # base_url, and threat 6
 
 
+@pytest.mark.threat(6)
 @pytest.mark.parametrize(
     "base_url", ["http://127.0.0.1:9", "http://127.0.0.1:9/shop", "http://127.0.0.1:9/shop/"]
 )
@@ -453,6 +459,7 @@ def test_6_base_url_alone_makes_the_callback_url(flow, browser, base_url, callab
     )
 
 
+@pytest.mark.threat(6)
 def test_6_without_base_url_nothing_forwarded_is_believed(flow, browser):
     headers = {
         "X-Forwarded-Host": "evil.example",
@@ -669,6 +676,7 @@ def test_every_failure_takes_the_road_home(protocol, provider, browser, code):
 BAD_DAYS = pytest.mark.parametrize("habit", ["down", "slow=20", "drip=0.3", "429=12", "status=503"])
 
 
+@pytest.mark.threat(36)
 @BAD_DAYS
 def test_36_a_bad_day_of_the_provider_at_the_start(provider, browser, habit):
     """OAuth 1.0a only: the start of an OAuth 2.1 flow does not ask the provider."""
@@ -678,6 +686,7 @@ def test_36_a_bad_day_of_the_provider_at_the_start(provider, browser, habit):
         assert_one_error_in_time(browser, site, site.start, habit)
 
 
+@pytest.mark.threat(36)
 @BAD_DAYS
 def test_36_a_bad_day_of_the_provider_at_the_callback(protocol, provider, browser, habit):
     scenario = Scenario(protocol, provider, browser)
@@ -761,6 +770,7 @@ def sign_up(browser, provider, name):
     assert answer.status_code == 303, answer.text
 
 
+@pytest.mark.threat(39)
 def test_39_threads_never_mix_up_users(sandbox, provider, protocol):
     """Eight users connect at once, four times each, with two flows in progress at a time."""
 
@@ -930,6 +940,7 @@ def test_what_is_under_the_assets_path_is_ours(flow, browser, prefix):
     assert f'href="{prefix}/sc-connect/sc-connect.css"' in answer.text
 
 
+@pytest.mark.threat(20)
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 def test_threat_20_a_double_click_asks_the_provider_once_and_leaves_the_token_alone(protocol):
     with (
@@ -950,6 +961,7 @@ def get_with(cookies, url):
     return requests.get(url, cookies=cookies, headers=ARRIVAL, allow_redirects=False, timeout=30)
 
 
+@pytest.mark.threat(32)
 def test_threat_32_a_handed_over_request_says_the_code_nowhere():
     seen = {}
 
@@ -978,6 +990,7 @@ def test_threat_32_a_handed_over_request_says_the_code_nowhere():
     assert query(callback)["code"] not in repr(seen)
 
 
+@pytest.mark.threat(32)
 def test_threat_32_a_callable_that_raises_with_the_address_leaves_no_code_in_the_log(caplog):
     def identify(request):
         if "code" in request.GET:

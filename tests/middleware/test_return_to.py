@@ -119,6 +119,7 @@ ELSEWHERE = [
 ]
 
 
+@pytest.mark.threat(26)
 @pytest.mark.parametrize("return_to", ELSEWHERE)
 def test_threat_26_a_link_that_leads_off_the_site_begins_nothing(browser, provider, return_to):
     with running_site(flow_for("oauth2", provider.url)) as site, nobody_asked(provider):
@@ -128,6 +129,7 @@ def test_threat_26_a_link_that_leads_off_the_site_begins_nothing(browser, provid
     assert "evil" not in answer.text
 
 
+@pytest.mark.threat(26)
 @given(st.text(alphabet=st.sampled_from("/\\.:;?&=%@\t\n\r\x0b \x85\u2028ab0"), max_size=24))
 @example("/\\evil.example")
 @example("/\t/evil.example")

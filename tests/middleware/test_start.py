@@ -72,6 +72,7 @@ def assert_asks(answer):
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.threat(1)
 @pytest.mark.parametrize("where", ["cross-site", "same-site", "a word nobody knows", ""])
 def test_threat_01_a_start_that_another_site_caused_starts_nothing_and_asks(
     site, provider, browser, where
@@ -81,6 +82,7 @@ def test_threat_01_a_start_that_another_site_caused_starts_nothing_and_asks(
         assert_asks(browser.post(site.start, {}, **{**CLICK, "Sec-Fetch-Site": where}))
 
 
+@pytest.mark.threat(1)
 def test_threat_01_the_button_of_the_page_starts_the_flow_from_our_own_origin(site, browser):
     assert_asks(browser.get(site.start, **ARRIVAL))
     answer = browser.post(site.start, {}, **CLICK)
@@ -89,6 +91,7 @@ def test_threat_01_the_button_of_the_page_starts_the_flow_from_our_own_origin(si
     assert landed(browser.get(back, **ARRIVAL)) == {"username": "joe", "oauth_token_id": "43"}
 
 
+@pytest.mark.threat(2)
 @pytest.mark.parametrize(
     "dest", ["iframe", "frame", "image", "script", "empty", "embed", "object", "worker", ""]
 )
@@ -97,6 +100,7 @@ def test_threat_02_only_a_document_is_a_start(site, provider, browser, dest):
         assert_nothing_began(browser.get(site.start, **{**CLICK, "Sec-Fetch-Dest": dest}), 403)
 
 
+@pytest.mark.threat(2)
 @pytest.mark.parametrize(
     "mode", ["cors", "no-cors", "same-origin", "websocket", "nested-navigate", ""]
 )
@@ -105,6 +109,7 @@ def test_threat_02_only_a_navigation_is_a_start(site, provider, browser, mode):
         assert_nothing_began(browser.get(site.start, **{**CLICK, "Sec-Fetch-Mode": mode}), 403)
 
 
+@pytest.mark.threat(2)
 @pytest.mark.parametrize("where", ["same-origin", "none"], ids=["a click", "a typed address"])
 def test_threat_02_clicks_and_typed_addresses_work(site, provider, browser, where):
     answer = browser.get(site.start, **{**CLICK, "Sec-Fetch-Site": where})
@@ -113,6 +118,7 @@ def test_threat_02_clicks_and_typed_addresses_work(site, provider, browser, wher
     assert query(answer.headers["Location"])["display"] == "popup"
 
 
+@pytest.mark.threat(3)
 @pytest.mark.parametrize("name", ["Origin", "Referer"])
 def test_threat_03_without_fetch_metadata_our_own_origin_or_page_passes(site, browser, name):
     own = site.url if name == "Origin" else f"{site.url}/account?tab=2"
@@ -134,6 +140,7 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.threat(3)
 @pytest.mark.parametrize("name", ["Origin", "Referer"])
 @pytest.mark.parametrize("foreign", FOREIGN)
 def test_threat_03_without_fetch_metadata_a_foreign_origin_or_page_asks(
@@ -144,11 +151,13 @@ def test_threat_03_without_fetch_metadata_a_foreign_origin_or_page_asks(
         assert_asks(browser.get(site.start, **{**OLD, name: value}))
 
 
+@pytest.mark.threat(3)
 def test_threat_03_without_any_header_the_page_asks(site, provider, browser):
     with nobody_asked(provider):
         assert_asks(browser.get(site.start, **OLD))
 
 
+@pytest.mark.threat(3)
 def test_threat_03_a_foreign_origin_is_believed_before_an_own_referer(site, provider, browser):
     with nobody_asked(provider):
         assert_asks(
@@ -158,6 +167,7 @@ def test_threat_03_a_foreign_origin_is_believed_before_an_own_referer(site, prov
         )
 
 
+@pytest.mark.threat(3)
 def test_threat_03_fetch_metadata_is_believed_before_origin_and_referer(site, provider, browser):
     with nobody_asked(provider):
         assert_asks(
@@ -165,12 +175,14 @@ def test_threat_03_fetch_metadata_is_believed_before_origin_and_referer(site, pr
         )
 
 
+@pytest.mark.threat(4)
 @pytest.mark.parametrize("ahead", AHEAD, ids=named(AHEAD))
 def test_threat_04_a_look_ahead_at_the_start_begins_nothing(site, provider, browser, ahead):
     with nobody_asked(provider):
         assert_nothing_began(browser.get(site.start, **{**CLICK, **ahead}), 403)
 
 
+@pytest.mark.threat(4)
 @pytest.mark.parametrize("ahead", AHEAD, ids=named(AHEAD))
 def test_threat_04_a_look_ahead_at_the_callback_uses_nothing_up(site, provider, browser, ahead):
     back = browser.decide(browser.click(site))
@@ -179,6 +191,7 @@ def test_threat_04_a_look_ahead_at_the_callback_uses_nothing_up(site, provider, 
     assert landed(browser.get(back, **ARRIVAL))["username"] == "joe"
 
 
+@pytest.mark.threat(4)
 def test_threat_04_head_has_no_effect_on_start_and_callback(site, provider, browser):
     back = browser.decide(browser.click(site))
     with nobody_asked(provider):
@@ -189,6 +202,7 @@ def test_threat_04_head_has_no_effect_on_start_and_callback(site, provider, brow
     assert landed(browser.get(back, **ARRIVAL))["username"] == "joe"
 
 
+@pytest.mark.threat(4)
 def test_threat_04_methods_that_browsers_do_not_click_with_are_refused(site, provider, browser):
     with nobody_asked(provider):
         for url, methods in ((site.start, "GET, HEAD, POST"), (site.callback, "GET, HEAD")):
@@ -200,6 +214,7 @@ def test_threat_04_methods_that_browsers_do_not_click_with_are_refused(site, pro
         assert_nothing_began(browser.post(site.callback, {"state": "x"}), 405)
 
 
+@pytest.mark.threat(5)
 @pytest.mark.parametrize("where", ["cross-site", "same-site", "same-origin", "none"])
 def test_threat_05_callback_and_close_page_are_reached_from_the_provider(site, browser, where):
     arrival = {**ARRIVAL, "Sec-Fetch-Site": where}
@@ -209,6 +224,7 @@ def test_threat_05_callback_and_close_page_are_reached_from_the_provider(site, b
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
 
 
+@pytest.mark.threat(6)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("lie", LIES, ids=named(LIES))
 def test_threat_06_no_header_alters_the_callback_url(browser, protocol, lie):
@@ -222,12 +238,14 @@ def test_threat_06_no_header_alters_the_callback_url(browser, protocol, lie):
         assert browser.decide(answer.headers["Location"]).startswith(root + "/oauth/access_token?")
 
 
+@pytest.mark.threat(6)
 @pytest.mark.parametrize("lie", [lie for lie in LIES if "Host" not in lie], ids=named(LIES[1:]))
 def test_threat_06_on_a_loopback_host_no_other_header_is_believed(site, browser, lie):
     answer = browser.get(site.start, **{**CLICK, **lie})
     assert browser.decide(answer.headers["Location"]).startswith(site.callback + "?")
 
 
+@pytest.mark.threat(6)
 @pytest.mark.parametrize(
     "host",
     [
@@ -287,6 +305,7 @@ def assert_clean(*texts):
         assert not any(ord(character) < 32 or ord(character) == 127 for character in text), text
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(
     "script_name", ["/a\r\nSet-Cookie: x=1", "/a\x00b", "/\x7f", "/\xff\xfe", "/a\\b", "/a//b"]
@@ -302,6 +321,7 @@ def test_threat_33_control_characters_in_the_mount_stay_out_of_headers(
     assert_clean(*headers, *headers.values())
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_threat_33_a_base_url_with_a_line_break_is_refused(provider, protocol, caplog):
     with nobody_asked(provider):
@@ -310,6 +330,7 @@ def test_threat_33_a_base_url_with_a_line_break_is_refused(provider, protocol, c
     assert_clean(headers["Location"], *(record.getMessage() for record in caplog.records))
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("part", ["oauth_token", "oauth_token_secret"])
 def test_threat_33_a_request_token_with_a_line_break_never_reaches_a_header(browser, caplog, part):
     def provider(environ, start_response):

@@ -138,11 +138,13 @@ def assert_says_nothing_of_the_machine(text):
         assert word not in text
 
 
+@pytest.mark.threat(34)
 def test_threat_34_the_table_is_what_is_served():
     assert FILES == TABLE
     assert list(browser_files()) == list(TABLE)
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize("name", TABLE)
 def test_threat_34_every_file_of_the_table_is_served_as_it_lies_on_the_disk(site, browser, name):
     answer = fetch(browser, site, name)
@@ -154,6 +156,7 @@ def test_threat_34_every_file_of_the_table_is_served_as_it_lies_on_the_disk(site
     assert re.fullmatch('"[!#-~]+"', answer.headers["ETag"])
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize("name", NOT_THERE, ids=lambda name: ascii(name[:30]))
 def test_threat_34_any_other_name_is_not_found_and_tells_nothing_of_the_machine(site, name):
     parts = urlsplit(site.url)
@@ -173,6 +176,7 @@ def test_threat_34_any_other_name_is_not_found_and_tells_nothing_of_the_machine(
     assert "There is nothing at this address." in text
 
 
+@pytest.mark.threat(34)
 @pytest.mark.parametrize(
     "name", ["\x00", "\xff", "..\\x", "../static.py", "\r\n", "close.html\x00", "\ud800"], ids=ascii
 )
@@ -183,6 +187,7 @@ def test_threat_34_raw_bytes_in_the_name_are_not_found(name):
     assert_says_nothing_of_the_machine(body.decode())
 
 
+@pytest.mark.threat(34)
 def test_threat_34_a_folder_that_only_begins_like_ours_is_the_applications(browser, site):
     for path in (
         "/sc-connect",
@@ -194,6 +199,7 @@ def test_threat_34_a_folder_that_only_begins_like_ours_is_the_applications(brows
         assert browser.get(site.url + path).text.startswith("the site's own page at"), path
 
 
+@pytest.mark.threat(22)
 @pytest.mark.parametrize(
     "query", ["", "?error=<script>alert(1)</script>", "?a=%00&a=%ff", "?" + "x" * 9000]
 )
@@ -203,6 +209,7 @@ def test_threat_22_the_close_page_is_the_same_bytes_whatever_its_query(site, bro
     assert answer.content == (asset_folder() / "close.html").read_bytes()
 
 
+@pytest.mark.threat(22)
 @pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}], ids=["plain", "gzip"])
 def test_threat_22_the_close_page_runs_our_script_alone_and_in_no_frame(site, browser, headers):
     answer = fetch(browser, site, "close.html", **headers)
@@ -225,6 +232,7 @@ def test_threat_22_the_close_page_runs_our_script_alone_and_in_no_frame(site, br
     )
 
 
+@pytest.mark.threat(22)
 @pytest.mark.parametrize("name", TABLE)
 @pytest.mark.parametrize("how", ["GET", "HEAD", "POST", "304"])
 def test_threat_22_every_answer_is_what_it_says_and_sends_no_referrer(site, browser, name, how):

@@ -100,6 +100,7 @@ class Visitors:
             self.wrong.append(("Back", fields))
 
 
+@pytest.mark.threat(39)
 @both_protocols
 def test_39_many_threads_through_one_instance(protocol, sandbox_process):
     root = sandbox_process.url
@@ -182,6 +183,7 @@ def forwarded(request, upstream):
     return head.encode("latin-1") + b"\r\n\r\n" + response.read()
 
 
+@pytest.mark.threat(35)
 @both_protocols
 def test_35_a_connection_that_the_provider_closed_meanwhile_fails_no_flow(
     protocol, sandbox_process

@@ -140,6 +140,7 @@ def flow_across_two_workers(browser, site):
     raise AssertionError("one worker answered everything")
 
 
+@pytest.mark.threat(39)
 @pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
 @pytest.mark.parametrize(
     "preloaded", [False, True], ids=["apart", "forked after talking to the provider"]

@@ -184,6 +184,7 @@ def test_the_user_is_sent_to_the_page_with_the_token_and_what_was_configured():
         assert query(raw(server).begin(CALLBACK).authorize_url)["display"] == "popup"
 
 
+@pytest.mark.threat(35)
 def test_threat_35_each_request_has_a_nonce_of_its_own():
     with wire(saying(answer(GRANTED))) as server:
         flow = raw(server)
@@ -192,6 +193,7 @@ def test_threat_35_each_request_has_a_nonce_of_its_own():
         assert len({signed(request)["oauth_nonce"] for request in server.requests}) == 20
 
 
+@pytest.mark.threat(35)
 def test_threat_35_an_exchange_whose_answer_is_lost_is_not_sent_again():
     def silence(connection):
         connection.request()
@@ -202,6 +204,7 @@ def test_threat_35_an_exchange_whose_answer_is_lost_is_not_sent_again():
         assert len(server.requests) == 1
 
 
+@pytest.mark.threat(35)
 def test_threat_35_a_connection_that_was_closed_meanwhile_is_opened_anew():
     with wire(saying_once(answer(GRANTED))) as server:
         flow = raw(server)
@@ -225,6 +228,7 @@ def finished(body, **options):
         return raw(server).finish(CALLBACK, BACK, PENDING)
 
 
+@pytest.mark.threat(7)
 @pytest.mark.parametrize(
     "confirmed",
     [
@@ -240,11 +244,13 @@ def test_threat_7_a_callback_that_is_not_confirmed_is_an_error(confirmed):
         begun(f"oauth_token=a&oauth_token_secret=b{confirmed}".encode())
 
 
+@pytest.mark.threat(7)
 def test_threat_7_the_sandbox_without_a_confirmation_is_refused(root):
     with pytest.raises(ProviderError, match="did not confirm"):
         flow_for("oauth1", f"{root}/misbehave/unconfirmed").begin(CALLBACK)
 
 
+@pytest.mark.threat(7)
 @pytest.mark.parametrize("spelling", ["true", "True", "TRUE"])
 def test_threat_7_a_confirmation_is_read_without_case(spelling):
     departure = begun(
@@ -254,6 +260,7 @@ def test_threat_7_a_confirmation_is_read_without_case(spelling):
     assert "'b'" not in repr(departure)
 
 
+@pytest.mark.threat(8)
 @pytest.mark.parametrize(
     "back",
     [
@@ -278,12 +285,14 @@ def test_threat_8_a_token_that_differs_is_refused_and_nothing_is_asked(back):
         assert server.accepted == 0
 
 
+@pytest.mark.threat(8)
 def test_threat_8_a_sandbox_that_brings_another_token_is_refused(sandbox, root):
     with pytest.raises(FlowMismatch):
         dance(flow_for("oauth1", f"{root}/misbehave/wrong-token"))
     assert sandbox.counts["access_token"] == 0
 
 
+@pytest.mark.threat(9)
 @pytest.mark.parametrize(
     "back", [{"oauth_token": "asked"}, {"oauth_token": "asked", "oauth_verifier": ""}], ids=str
 )
@@ -294,10 +303,12 @@ def test_threat_9_a_missing_verifier_is_an_error_and_nothing_is_asked(back):
         assert server.accepted == 0
 
 
+@pytest.mark.threat(9)
 def test_threat_9_a_secret_in_the_callback_is_ignored(root):
     assert dance(flow_for("oauth1", root), oauth_token_secret="of-somebody-else").token
 
 
+@pytest.mark.threat(9)
 def test_threat_9_a_wrong_verifier_is_refused_by_the_provider(root):
     with pytest.raises(ProviderError, match="status 401"):
         dance(flow_for("oauth1", root), oauth_verifier="guessed")
@@ -407,6 +418,7 @@ GARBAGE = {
 }
 
 
+@pytest.mark.threat(30)
 @pytest.mark.parametrize("step", [begun, finished], ids=["request token", "access token"])
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
 def test_threat_30_garbage_is_one_typed_error(body, step):
@@ -417,6 +429,7 @@ def test_threat_30_garbage_is_one_typed_error(body, step):
     assert caught.value.__context__ is None
 
 
+@pytest.mark.threat(30)
 @pytest.mark.parametrize(
     "habit", ["error200", "html", "html403", "garbage", "short", "redirect", "huge"]
 )
@@ -425,6 +438,7 @@ def test_threat_30_a_sandbox_on_a_bad_day_is_a_typed_error(root, habit):
         flow_for("oauth1", f"{root}/misbehave/{habit}").begin(CALLBACK)
 
 
+@pytest.mark.threat(36)
 def test_threat_36_too_many_requests_are_passed_on(root):
     with pytest.raises(ProviderUnavailable) as caught:
         flow_for("oauth1", f"{root}/misbehave/429").begin(CALLBACK)
@@ -434,6 +448,7 @@ def test_threat_36_too_many_requests_are_passed_on(root):
 # Logs
 
 
+@pytest.mark.threat(32)
 def test_threat_32_no_log_holds_a_token_a_secret_or_a_verifier(caplog):
     caplog.set_level(logging.DEBUG)
     logging.getLogger("oauthlib").setLevel(logging.DEBUG)
@@ -515,12 +530,14 @@ def signature(uri, method="GET", body=None, **values):
     return unquote(re.search(r'oauth_signature="([^"]*)"', headers["Authorization"])[1])
 
 
+@pytest.mark.threat(40)
 def test_threat_40_the_photos_example_of_oauth_core():
     uri = "http://photos.example.net/photos?file=vacation.jpg&size=original"
     made = signature(uri, **PHOTOS, **TOKEN, timestamp="1191242096", nonce="kllo9940pd9333jh")
     assert made == "tR3+Ty81lMeYAr/Fid0kMTYa/WM="
 
 
+@pytest.mark.threat(40)
 def test_threat_40_plaintext_of_oauth_core():
     owner = {"resource_owner_key": "hh5s93j4hdidpola", "resource_owner_secret": "hdhd0244k9j7ao03"}
     made = signature(
@@ -533,6 +550,7 @@ def test_threat_40_plaintext_of_oauth_core():
     assert made == "kd94hf93k423kf44&hdhd0244k9j7ao03"
 
 
+@pytest.mark.threat(40)
 def test_threat_40_the_example_of_twitters_documentation():
     made = signature(
         "https://api.twitter.com/1/statuses/update.json?include_entities=true",
@@ -569,6 +587,7 @@ Lw03eHTNQghS0A==
 """
 
 
+@pytest.mark.threat(40)
 def test_threat_40_the_rsa_example_of_the_oauth_wiki():
     made = signature(
         "http://photos.example.net/photos?file=vacaction.jpg&size=original",
@@ -630,6 +649,7 @@ RFC_1_2 = {
 }
 
 
+@pytest.mark.threat(40)
 @pytest.mark.parametrize(("expected", "request_", "params"), RFC_1_2.values(), ids=RFC_1_2)
 def test_threat_40_rfc_5849_section_1_2(expected, request_, params):
     uri, method, secrets = request_
@@ -637,6 +657,7 @@ def test_threat_40_rfc_5849_section_1_2(expected, request_, params):
     assert rfc_signature(uri, method, secrets, params) == expected
 
 
+@pytest.mark.threat(40)
 def test_threat_40_rfc_5849_section_3_4_1_with_erratum_2550():
     params = {"consumer_key": "9djdj82h48djs9d2", "token": "kkk9d7dh3k39sjv7", **HMAC}
     params |= {"timestamp": "137131201", "nonce": "7d8f3e4a"}
@@ -653,6 +674,7 @@ def test_threat_40_rfc_5849_section_3_4_1_with_erratum_2550():
 # Parsers
 
 
+@pytest.mark.threat(40)
 @given(st.binary(max_size=300), st.integers(200, 499), st.text(max_size=30))
 @example(b"\x1coauth_token=a&oauth_token_secret=b\x1c", 200, "")
 @example(b"oauth_problem=signature_invalid", 401, "")
@@ -668,6 +690,7 @@ def test_threat_40_any_answer_is_fields_or_one_error(body, status, content_type)
     assert (fields["oauth_token"] + fields["oauth_token_secret"]).isprintable()
 
 
+@pytest.mark.threat(40)
 @given(st.text(max_size=300))
 @example("a=%00")
 @example("a=1&a=2")
@@ -686,6 +709,7 @@ def test_threat_40_any_text_is_a_form_or_a_value_error(text):
         assert not any("\x00" in name + value for name, value in fields.items())
 
 
+@pytest.mark.threat(40)
 @given(st.dictionaries(st.text(min_size=1), st.text(), max_size=20))
 def test_threat_40_a_form_that_was_written_is_read_back(fields):
     try:

@@ -87,12 +87,14 @@ def test_an_odd_sandbox_dances(root, habit):
     assert (token.expires_at is None) == (habit == "no-expiry")
 
 
+@pytest.mark.threat(31)
 def test_threat_31_a_scope_that_changed_keeps_the_token(root):
     token = dance(flow_for("oauth2", f"{root}/misbehave/scope-changed=less"))
     assert token.token
     assert token.scope == "less"
 
 
+@pytest.mark.threat(31)
 @pytest.mark.parametrize(
     ("scope", "expected"),
     [("other", "other"), ("", ""), (None, None), (["a", "b"], "a b"), ([], ""), ("a b", "a b")],
@@ -103,6 +105,7 @@ def test_threat_31_any_scope_keeps_the_token(scope, expected):
     assert (token.token, token.scope) == ("the-token", expected)
 
 
+@pytest.mark.threat(10)
 @pytest.mark.parametrize("habit", ["no-state", "wrong-state"])
 def test_threat_10_a_sandbox_that_brings_another_state_is_refused(sandbox, root, habit):
     with pytest.raises(FlowMismatch):
@@ -120,6 +123,7 @@ def test_a_user_who_says_no_at_the_sandbox(sandbox, root):
     assert sandbox.counts["token"] == 0
 
 
+@pytest.mark.threat(11)
 def test_threat_11_a_verifier_of_another_flow_is_refused_by_the_provider(root):
     flow = flow_for("oauth2", root)
     departure, other = flow.begin(CALLBACK), flow.begin(CALLBACK)
@@ -177,6 +181,7 @@ def test_soundcloud_is_asked_for_a_popup_and_no_scope():
     assert "scope" not in asked
 
 
+@pytest.mark.threat(10)
 def test_threat_10_the_state_has_256_bits_and_threat_11_verifier_and_state_are_fresh():
     flow = OAuth2("me", "secret")
     departures = [flow.begin(CALLBACK) for _ in range(50)]
@@ -187,6 +192,7 @@ def test_threat_10_the_state_has_256_bits_and_threat_11_verifier_and_state_are_f
     assert all(departure.flow_id == departure.pending["state"] for departure in departures)
 
 
+@pytest.mark.threat(11)
 def test_threat_11_rfc_7636_appendix_b():
     verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     assert code_challenge(verifier) == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
@@ -195,6 +201,7 @@ def test_threat_11_rfc_7636_appendix_b():
 # Coming back
 
 
+@pytest.mark.threat(10)
 @pytest.mark.parametrize(
     "back",
     [
@@ -214,6 +221,7 @@ def test_threat_10_a_state_that_differs_is_refused_before_anything_is_believed(b
     refused(back, FlowMismatch)
 
 
+@pytest.mark.threat(12)
 @pytest.mark.parametrize(
     "iss", [None, "", "https://other.example", "https://issuer.example/", "HTTPS://issuer.example"]
 )
@@ -225,6 +233,7 @@ def test_threat_12_an_issuer_that_differs_is_refused(iss, rest):
     refused(back, FlowMismatch, issuer="https://issuer.example")
 
 
+@pytest.mark.threat(12)
 def test_threat_12_the_issuer_that_was_configured_is_welcome(sandbox, root):
     made = sandbox.oauth2_provider(f"{root}/misbehave/iss=http:%252F%252F127.0.0.1")
     provider = OAuth2Provider(made.authorize_url, made.token_url, issuer="http://127.0.0.1")
@@ -280,6 +289,7 @@ def test_the_token_request_is_exact():
     ]
 
 
+@pytest.mark.threat(35)
 def test_threat_35_a_code_is_never_sent_again():
     def silence(connection):
         connection.request()
@@ -290,6 +300,7 @@ def test_threat_35_a_code_is_never_sent_again():
         assert len(server.requests) == 1
 
 
+@pytest.mark.threat(27)
 def test_threat_27_a_redirect_is_not_followed_with_the_code():
     with wire(saying(answer())) as second:
         moved = answer(b"", f"Location: {second.url}/token", status="307 Temporary Redirect")
@@ -445,10 +456,12 @@ def typed(caught):
     assert "Evil" not in caught.value.message
 
 
+@pytest.mark.threat(30)
 def test_threat_30_json_is_read_up_to_a_depth_of_100():
     assert finished(granting(x=nested(99))).extra["x"] == nested(99)
 
 
+@pytest.mark.threat(30)
 @pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
 def test_threat_30_garbage_is_one_typed_error(body):
     with pytest.raises(ProviderError) as caught:
@@ -456,6 +469,7 @@ def test_threat_30_garbage_is_one_typed_error(body):
     typed(caught)
 
 
+@pytest.mark.threat(30)
 @pytest.mark.parametrize(
     "status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found"]
 )
@@ -468,6 +482,7 @@ def test_threat_30_garbage_with_an_error_status_is_one_typed_error(body, status)
     typed(caught)
 
 
+@pytest.mark.threat(30)
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -484,11 +499,13 @@ def test_threat_30_a_wrong_content_type_is_one_typed_error(content_type):
     typed(caught)
 
 
+@pytest.mark.threat(30)
 def test_threat_30_a_good_answer_with_an_error_status_is_an_error():
     with pytest.raises(ProviderError, match="status 400"):
         finished(GRANTED, status="400 Bad Request")
 
 
+@pytest.mark.threat(30)
 @pytest.mark.parametrize(
     "habit", ["error200", "html", "html403", "garbage", "short", "redirect", "huge"]
 )
@@ -510,6 +527,7 @@ def test_an_error_of_the_provider_is_an_error_with_a_hint(word, status):
     )
 
 
+@pytest.mark.threat(36)
 @pytest.mark.parametrize("word", ["rate_limit_exceeded", "temporarily_unavailable", "server_error"])
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
 def test_threat_36_a_provider_that_cannot_now_is_unavailable(word, status):
@@ -517,6 +535,7 @@ def test_threat_36_a_provider_that_cannot_now_is_unavailable(word, status):
         finished({"error": word}, status=status)
 
 
+@pytest.mark.threat(36)
 def test_threat_36_too_many_requests_are_passed_on(root):
     with pytest.raises(ProviderUnavailable) as caught:
         flow_for("oauth2", f"{root}/misbehave/429=42").finish(CALLBACK, BACK, PENDING)
@@ -527,6 +546,7 @@ def test_threat_36_too_many_requests_are_passed_on(root):
 # Logs
 
 
+@pytest.mark.threat(32)
 def test_threat_32_no_log_holds_a_code_a_token_or_a_verifier(caplog):
     caplog.set_level(logging.DEBUG)
     with wire(
@@ -561,6 +581,7 @@ WRITTEN = JSON_VALUES.map(lambda value: json.dumps(value).encode())
 TYPES = st.sampled_from(["application/json", "", "text/html"]) | st.text(max_size=20)
 
 
+@pytest.mark.threat(40)
 @given(st.binary(max_size=100) | WRITTEN, TYPES, st.integers(200, 499))
 @example(b"-" * 100, "application/json", 200)
 def test_threat_40_any_answer_is_an_object_or_one_error(body, content_type, status):
@@ -576,6 +597,7 @@ def same(one, other):
     return one == other or (isinstance(one, float) and math.isnan(one))
 
 
+@pytest.mark.threat(40)
 @given(st.dictionaries(NAMES, JSON_VALUES), st.booleans())
 @example({"expires_in": "9" * 5000}, True)
 @example({"expires_in": "12345x"}, True)

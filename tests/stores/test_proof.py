@@ -111,6 +111,7 @@ def told(process):
     process.stdin.flush()
 
 
+@pytest.mark.threat(38)
 def test_38_sixteen_processes_redeem_each_token_once_and_no_call_fails(server, store, provider):
     id = connected(store, provider, user="joe")
     settings = {
@@ -150,6 +151,7 @@ def test_38_sixteen_processes_redeem_each_token_once_and_no_call_fails(server, s
     assert answers == {"joe": ROUNDS * PROCESSES}
 
 
+@pytest.mark.threat(38)
 def test_38_a_process_that_is_killed_at_any_step_holds_nobody_up_for_longer_than_its_lease(
     server, store, provider
 ):

@@ -129,6 +129,7 @@ def test_tables_of_a_newer_version_are_left_alone(path, store):
         SQLStore(f"sqlite:///{path}").load("one")
 
 
+@pytest.mark.threat(54)
 @pytest.mark.stores
 def test_54_behind_a_pooler_no_client_runs_the_statement_of_another():
     """Through PgBouncer in transaction mode, clients that prepare statements would find those of

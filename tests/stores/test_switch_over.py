@@ -127,6 +127,7 @@ def outcome(call, *arguments):
     return "done"
 
 
+@pytest.mark.threat(54)
 def test_54_a_demoted_primary_is_left_after_one_answer(pair):
     stored = pair.store.save(connection())
     with ThreadPoolExecutor(8) as threads:  # so that several connections are open
@@ -143,6 +144,7 @@ def test_54_a_demoted_primary_is_left_after_one_answer(pair):
         assert [*threads.map(outcome, [pair.store.save] * 16, later)] == ["done"] * 16
 
 
+@pytest.mark.threat(54)
 def test_54_a_refresh_in_flight_keeps_its_token(pair, sandbox, root):
     flow = flow_for("oauth2", root, token_url=f"{root}/misbehave/slow=2/oauth/token")
     token = replace(dance(flow_for("oauth2", root)), expires_at=1)

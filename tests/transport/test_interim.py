@@ -135,6 +135,7 @@ def sessions_of(flow, *users):
 # Interim responses
 
 
+@pytest.mark.threat(41)
 @interim
 @pauses
 def test_threat_41_each_call_of_the_api_gets_its_own_answer(pieces, pause):
@@ -151,6 +152,7 @@ def test_threat_41_each_call_of_the_api_gets_its_own_answer(pieces, pause):
         )  # read to its end, the connection was kept
 
 
+@pytest.mark.threat(41)
 @interim
 @pauses
 def test_threat_41_each_request_token_is_the_one_that_was_asked_for(pieces, pause):
@@ -164,6 +166,7 @@ def test_threat_41_each_request_token_is_the_one_that_was_asked_for(pieces, paus
         assert server.accepted == 1
 
 
+@pytest.mark.threat(41)
 @interim
 @pauses
 def test_threat_41_each_code_and_each_refresh_gives_its_own_token(pieces, pause):
@@ -198,6 +201,7 @@ def request_for_a_token(url):
 both = pytest.mark.parametrize("fails", [call_of_the_api, request_for_a_token])
 
 
+@pytest.mark.threat(41)
 @both
 def test_threat_41_another_protocol_was_not_asked_for(fails):
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
@@ -206,6 +210,7 @@ def test_threat_41_another_protocol_was_not_asked_for(fails):
         assert len(server.requests) == 1
 
 
+@pytest.mark.threat(46)
 @both
 @pytest.mark.parametrize("data", ENDINGS.values(), ids=ENDINGS)
 def test_threat_46_interim_responses_without_end_are_an_error(fails, data):
@@ -274,6 +279,7 @@ def bundle(authority, tmp_path):
     return str(path)
 
 
+@pytest.mark.threat(41)
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("pause", [None, 0.05], ids=["in one piece", "later"])
 @pytest.mark.parametrize("trailing", BEHIND.values(), ids=BEHIND)
@@ -289,6 +295,7 @@ def test_threat_41_a_connection_with_something_behind_the_answer_is_not_used_aga
         assert (server.accepted, len(server.requests)) == (2, 3)
 
 
+@pytest.mark.threat(41)
 @pytest.mark.parametrize("trailing", BEHIND.values(), ids=BEHIND)
 def test_threat_41_nor_is_one_of_token_requests(trailing, tls, bundle):
     with wire(followed_by(trailing), tls) as server:
@@ -298,6 +305,7 @@ def test_threat_41_nor_is_one_of_token_requests(trailing, tls, bundle):
         assert (server.accepted, len(server.requests)) == (2, 3)
 
 
+@pytest.mark.threat(41)
 def test_threat_41_a_proxy_may_say_more_before_it_tunnels(tls, bundle):
     def talk(connection):
         connection.send(EARLY_HINTS)
@@ -334,6 +342,7 @@ def copy(source, target):
             target.sendall(data)
 
 
+@pytest.mark.threat(41)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_threat_41_what_waits_in_the_tls_of_a_proxy_is_nobodys_answer(scheme, tls, bundle):
     """Through an https proxy, the second response lies decrypted in the memory of urllib3."""
@@ -353,6 +362,7 @@ def test_threat_41_what_waits_in_the_tls_of_a_proxy_is_nobodys_answer(scheme, tl
             assert joe.get("/me").text == "OAuth token of joe"
 
 
+@pytest.mark.threat(41)
 def test_threat_41_an_answer_to_head_that_has_a_body_after_all(tls, bundle):
     with wire(saying(answer(b"a body")), tls) as server:
         with sessions_of(flow_at(server.url, ca_bundle=bundle), "joe") as (joe,):

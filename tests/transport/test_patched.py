@@ -125,6 +125,7 @@ def sandbox_over_https(sandbox, tls):
         yield f"https://localhost:{server.port}"
 
 
+@pytest.mark.threat(57)
 @pytest.mark.parametrize("worker", ["gevent", "gthread"])
 def test_threat_57_a_preloaded_site_connects_and_calls_the_api(worker, tmp_path, tls, bundle):
     sandbox = Sandbox()
@@ -251,6 +252,7 @@ def provider(tls, bundle):
 
 
 # Not eventlet between two calls: it takes select.poll away, which urllib3 has chosen by then.
+@pytest.mark.threat(57)
 @pytest.mark.parametrize(
     ("library", "order"), [*product(["gevent"], ORDERS), ("eventlet", "patched after the import")]
 )
@@ -259,6 +261,7 @@ def test_threat_57_token_requests_and_api_calls_work(library, order, provider, b
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.threat(57)
 @pytest.mark.parametrize("use", ["token", "call"])
 def test_threat_57_patched_in_the_middle_of_a_call_is_an_error_that_says_so(use, provider, bundle):
     done = run(IN_THE_MIDDLE, provider.url, bundle, "gevent", use)

@@ -91,11 +91,13 @@ def other_bundle(tmp_path):
     return path
 
 
+@pytest.mark.threat(28)
 def test_threat_28_a_private_authority_is_taken_where_it_is_given(tls, bundle):
     with wire(saying(answer(b"hello")), tls) as server:
         assert call(quick_transport(ca_bundle=str(bundle)), server.url).body == b"hello"
 
 
+@pytest.mark.threat(28)
 def test_threat_28_another_authority_is_refused(tls, other_bundle):
     with wire(saying(answer()), tls) as server:
         error = failure(
@@ -105,6 +107,7 @@ def test_threat_28_another_authority_is_refused(tls, other_bundle):
         assert server.requests == []
 
 
+@pytest.mark.threat(28)
 def test_threat_28_another_host_name_is_refused(authority, bundle):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("provider.example").configure_cert(context)
@@ -114,6 +117,7 @@ def test_threat_28_another_host_name_is_refused(authority, bundle):
         assert server.requests == []
 
 
+@pytest.mark.threat(28)
 def test_threat_28_the_environment_cannot_bring_an_authority(tls, bundle, monkeypatch):
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(bundle))
@@ -124,6 +128,7 @@ def test_threat_28_the_environment_cannot_bring_an_authority(tls, bundle, monkey
         assert server.requests == []
 
 
+@pytest.mark.threat(28)
 def test_threat_28_the_environment_cannot_take_an_authority_away(tls, bundle, monkeypatch):
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "/nowhere/at/all.pem")
@@ -174,6 +179,7 @@ def test_a_bundle_that_is_gone_at_its_first_use_is_a_typed_error(tls, bundle):
 # The environment
 
 
+@pytest.mark.threat(28)
 def test_threat_28_proxies_and_netrc_of_the_environment_are_ignored(tmp_path, monkeypatch):
     (tmp_path / ".netrc").write_text(
         "machine localhost login thief password thief\ndefault login x password y\n"
@@ -219,6 +225,7 @@ def test_a_proxy_that_is_asked_for_tunnels_and_sees_no_secret(tls, bundle):
         assert len(server.requests) == 3
 
 
+@pytest.mark.threat(28)
 def test_threat_28_a_proxy_cannot_stand_in_for_the_provider(tls, other_bundle):
     with wire(tunnel) as proxy, wire(saying(answer()), tls) as server:
         transport = quick_transport(
@@ -228,6 +235,7 @@ def test_threat_28_a_proxy_cannot_stand_in_for_the_provider(tls, other_bundle):
         assert server.requests == []
 
 
+@pytest.mark.threat(29)
 def test_threat_29_a_proxy_that_drips_keeps_the_deadline(bundle):
     with wire(dripping(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 1000)) as proxy:
         transport = Transport(
@@ -272,6 +280,7 @@ def test_a_connection_that_rested_too_long_is_not_used():
         assert (server.accepted, len(server.requests)) == (2, 2)
 
 
+@pytest.mark.threat(35)
 def test_threat_35_a_provider_that_hangs_up_without_a_word_breaks_nothing():
     def talk(connection):
         connection.request()
@@ -289,6 +298,7 @@ def test_threat_35_a_provider_that_hangs_up_without_a_word_breaks_nothing():
         assert len(server.requests) == 300
 
 
+@pytest.mark.threat(35)
 def test_threat_35_a_provider_that_hangs_up_without_a_word_over_tls(tls, bundle):
     with wire(saying_once(answer()), tls) as server:
         transport = quick_transport(ca_bundle=str(bundle))
@@ -298,6 +308,7 @@ def test_threat_35_a_provider_that_hangs_up_without_a_word_over_tls(tls, bundle)
         assert len(server.requests) == 20
 
 
+@pytest.mark.threat(39)
 def test_threat_39_no_cookie_is_kept():
     with wire(saying(answer(b"", "Set-Cookie: session=of-somebody; Path=/"))) as server:
         transport = quick_transport()
@@ -306,6 +317,7 @@ def test_threat_39_no_cookie_is_kept():
         assert "cookie" not in server.requests[1].headers
 
 
+@pytest.mark.threat(39)
 def test_threat_39_threads_get_their_own_answers():
     def echo(connection):
         while request := connection.request():
@@ -341,6 +353,7 @@ FORKING = """
 """
 
 
+@pytest.mark.threat(39)
 def test_threat_39_no_connection_is_carried_over_a_fork(tls, bundle):
     def echo(connection):
         number = connection.wire.accepted
@@ -359,6 +372,7 @@ def test_threat_39_no_connection_is_carried_over_a_fork(tls, bundle):
 # What is sent again, and what never is
 
 
+@pytest.mark.threat(35)
 def test_threat_35_a_refused_connection_is_tried_again_with_a_new_nonce():
     built = []
     with socket.socket() as listener:
@@ -386,6 +400,7 @@ def test_threat_35_a_refused_connection_is_tried_again_with_a_new_nonce():
     assert len(built) == 2
 
 
+@pytest.mark.threat(35)
 def test_threat_35_a_connection_that_stays_refused_is_tried_three_times():
     built = []
     with socket.socket() as listener:
@@ -421,6 +436,7 @@ def no_patience(connection):
     time.sleep(LIMIT + 0.1)
 
 
+@pytest.mark.threat(35)
 @pytest.mark.parametrize(
     "talk", [silence, half_an_answer, hang_up_hard, no_patience], ids=lambda talk: talk.__name__
 )
@@ -466,6 +482,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.threat(29)
 @pytest.mark.parametrize("data", DRIPS.values(), ids=DRIPS)
 def test_threat_29_a_drip_keeps_the_deadline(data):
     with wire(dripping(data)) as server:
@@ -473,17 +490,20 @@ def test_threat_29_a_drip_keeps_the_deadline(data):
         assert len(server.requests) == 1
 
 
+@pytest.mark.threat(29)
 def test_threat_29_a_drip_over_tls_keeps_the_deadline(tls, bundle):
     with wire(dripping(DRIPS["the body"]), tls) as server:
         within_the_deadline(Transport(timeout=LIMIT, ca_bundle=str(bundle)), server.url)
 
 
+@pytest.mark.threat(29)
 def test_threat_29_a_handshake_that_never_comes_keeps_the_deadline(bundle):
     with wire(lambda connection: connection.sock.recv(1) and time.sleep(10)) as server:
         url = server.url.replace("http:", "https:")
         within_the_deadline(Transport(timeout=LIMIT, ca_bundle=str(bundle)), url)
 
 
+@pytest.mark.threat(29)
 def test_threat_29_a_provider_that_does_not_read_keeps_the_deadline():
     with wire(lambda connection: time.sleep(10)) as server:
         start = time.monotonic()
@@ -492,6 +512,7 @@ def test_threat_29_a_provider_that_does_not_read_keeps_the_deadline():
         assert time.monotonic() - start < LIMIT + SLACK
 
 
+@pytest.mark.threat(29)
 def test_threat_29_the_deadline_holds_over_all_tries():
     """A build that is slow uses up the time of the call."""
     with socket.socket() as listener:
@@ -505,6 +526,7 @@ def test_threat_29_the_deadline_holds_over_all_tries():
     assert len(built) == 1
 
 
+@pytest.mark.threat(36)
 @pytest.mark.parametrize("habit", ["slow=2", "drip=0.05"])
 def test_threat_36_a_slow_sandbox_keeps_the_deadline(habit):
     with serve(Sandbox()) as server:
@@ -526,6 +548,7 @@ def sized(length, framing):
     return b"HTTP/1.1 200 OK\r\n\r\n" + body
 
 
+@pytest.mark.threat(29)
 @pytest.mark.parametrize("framing", ["a length", "pieces", "the end of the connection"])
 def test_threat_29_the_body_is_capped(framing):
     transport = quick_transport(max_bytes=100)
@@ -537,12 +560,14 @@ def test_threat_29_the_body_is_capped(framing):
     )
 
 
+@pytest.mark.threat(29)
 @pytest.mark.parametrize("habit", ["huge", "gzip-bomb"])
 def test_threat_29_what_would_fill_the_memory_is_left_unread(habit):
     with serve(Sandbox(misbehave=[habit])) as server:
         failure(PATIENT, f"{server.url}/oauth", ProviderError)
 
 
+@pytest.mark.threat(29)
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "identity, gzip"])
 def test_threat_29_a_compressed_answer_is_refused(coding):
     data = answer(gzip.compress(b"{}"), f"Content-Encoding: {coding}")
@@ -583,6 +608,7 @@ def test_a_response_is_its_status_its_headers_and_its_body():
 # Redirects and errors
 
 
+@pytest.mark.threat(27)
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308, 399])
 def test_threat_27_a_redirect_is_an_error_and_nobody_else_hears_of_it(status):
     with wire(saying(answer())) as second:
@@ -593,6 +619,7 @@ def test_threat_27_a_redirect_is_an_error_and_nobody_else_hears_of_it(status):
         assert second.accepted == 0
 
 
+@pytest.mark.threat(36)
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
 def test_threat_36_an_overloaded_provider_is_unavailable(status):
     error = served_once(
@@ -602,6 +629,7 @@ def test_threat_36_an_overloaded_provider_is_unavailable(status):
     assert str(status) in error.message
 
 
+@pytest.mark.threat(36)
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -618,6 +646,7 @@ def test_threat_36_retry_after_is_passed_on(value, seconds):
     assert served_once(data, ProviderUnavailable).retry_after == seconds
 
 
+@pytest.mark.threat(36)
 @pytest.mark.parametrize(
     ("ahead", "least", "most"), [(100, 90, 101), (-100, 0, 0), (10**7, 86_400, 86_400)]
 )
@@ -628,27 +657,32 @@ def test_threat_36_retry_after_may_be_a_date(ahead, least, most):
     assert least <= served_once(data, ProviderUnavailable).retry_after <= most
 
 
+@pytest.mark.threat(36)
 def test_threat_36_no_retry_after_is_none():
     assert served_once(answer(b"", status="500 Oh"), ProviderUnavailable).retry_after is None
 
 
+@pytest.mark.threat(36)
 def test_threat_36_a_provider_that_is_down():
     with serve(Sandbox(misbehave=["down"])) as server:
         error = failure(QUICK, f"{server.url}/oauth", ProviderUnavailable)
     assert "127.0.0.1 refused the connection, or broke it" in error.message
 
 
+@pytest.mark.threat(36)
 def test_threat_36_a_host_that_is_not_there():
     error = failure(quick_transport(timeout=5), "http://provider.invalid", ProviderUnavailable)
     assert "provider.invalid cannot be resolved" in error.message
 
 
+@pytest.mark.threat(33)
 @pytest.mark.parametrize("status", [500, 429])
 def test_threat_33_a_word_of_the_provider_is_not_in_the_error(status):
     data = answer(b"<script>", "X-Word: whisper", status=f"{status} whisper")
     assert "whisper" not in repr(served_once(data, ProviderUnavailable))
 
 
+@pytest.mark.threat(30)
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -689,6 +723,7 @@ def _is_seconds(found):
     return found is None or (isinstance(found, int) and 0 <= found <= MAX_RETRY_AFTER)
 
 
+@pytest.mark.threat(40)
 @given(st.text())
 @example("²")
 @example("9" * 5000)
@@ -699,6 +734,7 @@ def test_threat_40_retry_after_of_any_text(text):
     assert _is_seconds(retry_seconds(text))
 
 
+@pytest.mark.threat(40)
 @given(
     st.from_regex(
         r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{1,6} \d\d:\d\d:\d\d ([+-]\d{1,6}|GMT)",
@@ -736,6 +772,7 @@ def test_a_transport_that_cannot_work_is_refused_at_once(options):
     assert [caught.value.option] == list(options)
 
 
+@pytest.mark.threat(32)
 def test_threat_32_a_header_that_cannot_be_read_is_not_logged(caplog):
     data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\noauth_token_secret=whisper\r\n\r\nok"
     with wire(saying_once(data)) as server, pytest.raises((ProviderError, ProviderUnavailable)):
