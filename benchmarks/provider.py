@@ -18,7 +18,7 @@ import certifi
 import trustme
 
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.server import Server
+from scconnect_wsgi.sandbox._server import Server
 
 HOST = "127.0.0.1"
 

@@ -142,8 +142,7 @@ def _secret(chosen: argparse.Namespace) -> int:
 
 
 def _check(environ: Mapping[str, str]) -> int:
-    from scconnect_wsgi.config.factories import build
-    from scconnect_wsgi.config.settings import from_environ
+    from scconnect_wsgi.config import build, from_environ
 
     # A site that calls SCConnect itself, with these variables, gives store_token in its code.
     given = {"SCCONNECT_STORE_TOKEN": "HAND_OVER", **environ}

@@ -20,7 +20,7 @@ from scconnect_wsgi.token import AccessToken
 
 if TYPE_CHECKING:
     from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
-    from scconnect_wsgi.transport.client import HTTPResponse, Transport
+    from scconnect_wsgi.transport import HTTPResponse, Transport
 
 AuthorizationResponse = Mapping[str, str]  # the query of the callback, every name once
 Pending = Mapping[str, str]  # what must survive the trip, JSON-ready; only the protocol reads it

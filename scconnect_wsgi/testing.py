@@ -23,8 +23,7 @@ from webob import Response
 from scconnect_wsgi.protocols.oauth1 import OAuth1
 from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
-from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.browser import Browser, decide
+from scconnect_wsgi.sandbox import Browser, Sandbox, decide, serve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -14,7 +14,7 @@ from support.paths import TESTS
 from support.site import running_site
 
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.transport.client import HTTPRequest, Transport
+from scconnect_wsgi.transport._client import HTTPRequest, Transport
 
 SECRET = "one-time-secret-of-this-test"
 IMPORTS = """

@@ -19,7 +19,7 @@ from support.site import JOE, KEY, running_site
 
 from scconnect_wsgi.encryption import VERSION, Encryption
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, KeyRemoved, Undecipherable
-from scconnect_wsgi.middleware.cookies import FlowCookies
+from scconnect_wsgi.middleware._cookies import FlowCookies
 from scconnect_wsgi.sandbox import Sandbox, serve
 
 OLD = "old key, as long as a key of ours has to be"

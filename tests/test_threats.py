@@ -20,7 +20,7 @@ def marks(source):
     """Yield the numbers in a module's threat marks, whether on functions or in pytestmark."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.threat":
-            yield from (argument.value for argument in node.args)
+            yield from map(ast.literal_eval, node.args)
 
 
 def test_the_lines_are_numbered_without_a_gap():

@@ -6,10 +6,13 @@
     use = egg:scconnect-wsgi
     client_id = ...
 
-Inside, ``options`` is the table of every option, ``readers`` turns an option's text into a value,
-``settings`` parses all of them and collects what is wrong, and ``factories`` builds the middleware.
+Inside, ``_options`` is the table of every option, ``_readers`` turns an option's text into a value,
+``_settings`` parses all of them and collects what is wrong, and ``_factories`` builds the
+middleware.
 """
 
-from scconnect_wsgi.config.factories import filter_app_factory, from_env
+from scconnect_wsgi.config._factories import build, filter_app_factory, from_env
+from scconnect_wsgi.config._settings import from_environ
 
-__all__ = ["filter_app_factory", "from_env"]
+# `build` and `from_environ` are for the command line.
+__all__ = ["build", "filter_app_factory", "from_env", "from_environ"]

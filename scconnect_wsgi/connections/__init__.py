@@ -7,12 +7,12 @@
 token to each request and refreshes it before it expires. Neither knows which protocol is used: they
 ask an ``ApiFlow`` (``scconnect_wsgi.flow``).
 
-The other modules are the inside: whose token it is (``accounts``, ``naming``), storing it over the
-previous one (``saving``), refreshing it exactly once (``refresh``), what happens to a request on
-its way out (``adapter``), and what the page's script may ask (``endpoints``).
+The other modules are the inside: whose token it is (``_accounts``, ``_naming``), storing it over
+the previous one (``_saving``), refreshing it exactly once (``_refresh``), what happens to a request
+on its way out (``_adapter``), and what the page's script may ask (``_endpoints``).
 """
 
-from scconnect_wsgi.connections.connections import Connections
-from scconnect_wsgi.connections.session import ApiSession
+from scconnect_wsgi.connections._connections import Connections
+from scconnect_wsgi.connections._session import ApiSession
 
 __all__ = ["ApiSession", "Connections"]

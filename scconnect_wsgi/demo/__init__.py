@@ -3,10 +3,10 @@
     with start(port=8000, protocols=["oauth2", "oauth1"]) as demo:
         print(demo.url)
 
-Inside, ``run`` puts the parts together, ``site`` is the wrapped application, ``account`` calls the
-API with a stored token, and ``tokens`` keeps the tokens in SQLite.
+Inside, ``_run`` puts the parts together, ``_site`` is the wrapped application, ``_account`` calls
+the API with a stored token, and ``_tokens`` keeps the tokens in SQLite.
 """
 
-from scconnect_wsgi.demo.run import Demo, start
+from scconnect_wsgi.demo._run import Demo, start
 
 __all__ = ["Demo", "start"]

@@ -26,7 +26,7 @@ from scconnect_wsgi.keys import is_one_of
 from scconnect_wsgi.provider import SOUNDCLOUD_2009, OAuth1Provider
 from scconnect_wsgi.query import read_form, with_query
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import (
+from scconnect_wsgi.transport import (
     HTTPRequest,
     HTTPResponse,
     Transport,

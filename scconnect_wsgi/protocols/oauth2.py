@@ -33,7 +33,7 @@ from scconnect_wsgi.keys import is_one_of
 from scconnect_wsgi.provider import SOUNDCLOUD, OAuth2Provider
 from scconnect_wsgi.query import with_query
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import (
+from scconnect_wsgi.transport import (
     HTTPRequest,
     HTTPResponse,
     Transport,

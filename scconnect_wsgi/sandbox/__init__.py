@@ -10,12 +10,14 @@
 It keeps everything in memory and knows joe (password joe) and ann (password ann); anybody else can
 sign up. It can be told to misbehave: ``scconnect_wsgi.sandbox.faults`` lists how.
 
-Inside, ``app`` is the table of endpoints. ``pages`` and ``consent`` are for users, ``oauth1``,
-``oauth2`` and ``api`` for programs; all keep their records in ``state``. ``server`` is the HTTP
-server, and ``browser`` a user for tests.
+Inside, ``_app`` is the table of endpoints. ``_pages`` and ``_consent`` are for users, ``_oauth1``,
+``_oauth2`` and ``_api`` for programs; all keep their records in ``_state``. ``_server`` is the HTTP
+server, and ``_browser`` a user for tests.
 """
 
-from scconnect_wsgi.sandbox.app import Sandbox
-from scconnect_wsgi.sandbox.server import Server, serve
+from scconnect_wsgi.sandbox._app import Sandbox
+from scconnect_wsgi.sandbox._browser import Browser, decide
+from scconnect_wsgi.sandbox._server import Server, serve
 
-__all__ = ["Sandbox", "Server", "serve"]
+# `Browser` and `decide` are for `scconnect_wsgi.testing`.
+__all__ = ["Browser", "Sandbox", "Server", "decide", "serve"]

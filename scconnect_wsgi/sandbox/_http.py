@@ -9,10 +9,10 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from wsgiref.headers import Headers
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler
 
-from scconnect_wsgi.sandbox.network_faults import DRIP_KEY, LONGEST_WAIT
+from scconnect_wsgi.sandbox._network_faults import DRIP_KEY, LONGEST_WAIT
 
 if TYPE_CHECKING:
-    from scconnect_wsgi.sandbox.server import Server
+    from scconnect_wsgi.sandbox._server import Server
 
 log: logging.Logger = logging.getLogger(__name__)
 

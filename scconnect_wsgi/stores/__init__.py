@@ -8,11 +8,11 @@ protocol ``Store`` says what a store must be able to do. A site with storage of 
 of this. A store of another kind is a class with the seven methods of ``Store``;
 tests/stores/test_store_contract.py checks what they promise.
 
-The other modules are the inside: ``codec`` writes and encrypts tokens for both stores; ``schema``,
-``engine``, ``sqlite_file`` and ``sql_errors`` are parts of SQLStore.
+The other modules are the inside: ``_codec`` writes and encrypts tokens for both stores;
+``_schema``, ``_engine``, ``_sqlite_file`` and ``_sql_errors`` are parts of SQLStore.
 """
 
-from scconnect_wsgi.stores.connection import Connection
-from scconnect_wsgi.stores.store import Store
+from scconnect_wsgi.stores._connection import Connection
+from scconnect_wsgi.stores._store import Store, no_such_connection
 
-__all__ = ["Connection", "Store"]
+__all__ = ["Connection", "Store", "no_such_connection"]

@@ -30,9 +30,9 @@ from redis.retry import Retry
 
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, ConnectionChanged, StoreUnavailable
-from scconnect_wsgi.stores.codec import TokenCodec, read_all
-from scconnect_wsgi.stores.connection import Connection
-from scconnect_wsgi.stores.store import no_such_connection
+from scconnect_wsgi.stores._codec import TokenCodec, read_all
+from scconnect_wsgi.stores._connection import Connection
+from scconnect_wsgi.stores._store import no_such_connection
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption

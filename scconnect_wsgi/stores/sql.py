@@ -22,13 +22,13 @@ from sqlalchemy.engine import URL
 
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConnectionChanged, StorageFailed
-from scconnect_wsgi.stores.codec import TokenCodec, read_all
-from scconnect_wsgi.stores.connection import Connection
-from scconnect_wsgi.stores.engine import ProcessEngines, parse_url
-from scconnect_wsgi.stores.schema import KEY_LENGTH
-from scconnect_wsgi.stores.schema import connections as table
-from scconnect_wsgi.stores.sql_errors import translated_errors
-from scconnect_wsgi.stores.store import no_such_connection
+from scconnect_wsgi.stores._codec import TokenCodec, read_all
+from scconnect_wsgi.stores._connection import Connection
+from scconnect_wsgi.stores._engine import ProcessEngines, parse_url
+from scconnect_wsgi.stores._schema import KEY_LENGTH
+from scconnect_wsgi.stores._schema import connections as table
+from scconnect_wsgi.stores._sql_errors import translated_errors
+from scconnect_wsgi.stores._store import no_such_connection
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption

@@ -5,11 +5,33 @@ connections that one process keeps open. Token requests go through ``Transport.s
 through the requests adapter that ``Transport.adapter`` returns; both use the same pool and the same
 TLS context.
 
-Inside: ``client`` (the settings and token requests), ``pool`` (the connections of one process),
-``connection`` and ``strict`` (how one connection sends and reads), ``deadline`` and ``cap`` (limits
-of time and size), ``tls`` (whom to trust), ``failures`` (errors for what went wrong).
+Inside: ``_client`` (the settings and token requests), ``_pool`` (the connections of one process),
+``_connection`` and ``_strict`` (how one connection sends and reads), ``_deadline`` and ``_cap``
+(limits of time and size), ``_tls`` (whom to trust), ``_failures`` (errors for what went wrong).
 """
 
-from scconnect_wsgi.transport.client import Transport
+from scconnect_wsgi.transport._cap import MAX_PAGE, capped
+from scconnect_wsgi.transport._client import (
+    HTTPRequest,
+    HTTPResponse,
+    Transport,
+    as_sent,
+    shared_transport,
+)
+from scconnect_wsgi.transport._deadline import deadline, paused
+from scconnect_wsgi.transport._failures import error_for_status, retry_seconds
 
-__all__ = ["Transport"]
+# A site needs `Transport` only. The other names are for the rooms that send requests.
+__all__ = [
+    "MAX_PAGE",
+    "HTTPRequest",
+    "HTTPResponse",
+    "Transport",
+    "as_sent",
+    "capped",
+    "deadline",
+    "error_for_status",
+    "paused",
+    "retry_seconds",
+    "shared_transport",
+]

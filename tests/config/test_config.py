@@ -33,8 +33,8 @@ from scconnect_wsgi import (
     Transport,
 )
 from scconnect_wsgi.config import filter_app_factory, from_env
-from scconnect_wsgi.config.options import OPTIONS
-from scconnect_wsgi.config.settings import parse
+from scconnect_wsgi.config._options import OPTIONS
+from scconnect_wsgi.config._settings import parse
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.sandbox import Sandbox, serve
 

@@ -3,8 +3,8 @@
 import pytest
 
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.connections.accounts import account_from
-from scconnect_wsgi.connections.naming import connection_id, user_at
+from scconnect_wsgi.connections._accounts import account_from
+from scconnect_wsgi.connections._naming import connection_id, user_at
 
 
 @pytest.mark.parametrize(

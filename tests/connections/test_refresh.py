@@ -18,8 +18,8 @@ from support.processes import in_processes
 from support.stores import POSTGRESQL, SQLITE_FILE, connection
 from support.wire import answer, saying, wire
 
-from scconnect_wsgi.connections.refresh import GRACE, Refresher, is_expired, needs_refresh
-from scconnect_wsgi.connections.session import ApiSession
+from scconnect_wsgi.connections._refresh import GRACE, Refresher, is_expired, needs_refresh
+from scconnect_wsgi.connections._session import ApiSession
 from scconnect_wsgi.errors import (
     ConnectionBusy,
     ConnectionRevoked,

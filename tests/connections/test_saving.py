@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.stores import connection
 
-from scconnect_wsgi.connections.saving import ATTEMPTS, PAUSE, save_over_previous
+from scconnect_wsgi.connections._saving import ATTEMPTS, PAUSE, save_over_previous
 from scconnect_wsgi.errors import ConnectionChanged, StoreUnavailable, Undecipherable
 from scconnect_wsgi.stores.sql import SQLStore
 

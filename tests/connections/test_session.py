@@ -14,7 +14,7 @@ from support.wire import answer, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.connections.session import ApiSession
+from scconnect_wsgi.connections._session import ApiSession
 from scconnect_wsgi.errors import ConnectionRevoked, ProviderError, ProviderUnavailable, RateLimited
 from scconnect_wsgi.sandbox import serve
 from scconnect_wsgi.stores.sql import SQLStore

@@ -18,11 +18,11 @@ from support.stores import connection
 from support.wire import answer, dripping, saying, wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider, Transport
-from scconnect_wsgi.connections.session import ApiSession
+from scconnect_wsgi.connections._session import ApiSession
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.cap import MAX_PAGE
+from scconnect_wsgi.transport._cap import MAX_PAGE
 
 LIMIT = 0.4  # seconds; the deadline of the calls that are to run into it
 ENOUGH = 1.5  # seconds; the deadline of calls that are to succeed, on a busy machine too
@@ -304,7 +304,7 @@ FORKING = """
     from support.flows import CLIENT
     from support.stores import connection
     from scconnect_wsgi import OAuth2, OAuth2Provider, Transport
-    from scconnect_wsgi.connections.session import ApiSession
+    from scconnect_wsgi.connections._session import ApiSession
     from scconnect_wsgi.stores.sql import SQLStore
 
     (url,) = sys.argv[1:]

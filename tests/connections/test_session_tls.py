@@ -13,7 +13,7 @@ from support.stores import connection
 from support.wire import answer, saying, saying_once, tunnel, wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider
-from scconnect_wsgi.connections.session import ApiSession
+from scconnect_wsgi.connections._session import ApiSession
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 

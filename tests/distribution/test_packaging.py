@@ -39,7 +39,7 @@ MADE = (
 )
 SHOW_ASSETS = """
 import json, pathlib, scconnect_wsgi
-from scconnect_wsgi.middleware.files import asset_folder
+from scconnect_wsgi.middleware._files import asset_folder
 assets = {path.name: path.read_bytes().hex() for path in asset_folder().iterdir() if path.is_file()}
 print(json.dumps([str(pathlib.Path(scconnect_wsgi.__file__).parent.parent), assets]))
 """

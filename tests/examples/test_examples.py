@@ -200,7 +200,7 @@ def test_nothing_of_the_session_before_the_login_is_left(framework, tmp_path):
 def test_on_https_every_cookie_is_secure(framework):
     code = """
 import app
-from scconnect_wsgi.sandbox.browser import Browser, decide
+from scconnect_wsgi.sandbox._browser import Browser, decide
 from support.browser import ARRIVAL, CLICK
 from urllib.parse import urlsplit
 browser = Browser(app.application, app.BASE_URL)

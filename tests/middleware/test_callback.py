@@ -23,7 +23,7 @@ from support.site import KEY, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import HAND_OVER, OAuth1, OAuth2, SCConnect
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.middleware.cookies import FlowCookies
+from scconnect_wsgi.middleware._cookies import FlowCookies
 from scconnect_wsgi.sandbox import Sandbox, serve
 
 PROTOCOLS = ("oauth1", "oauth2")

@@ -22,7 +22,7 @@ from support.windows import opened
 
 from scconnect_wsgi import OAuth1, OAuth2, SCConnect
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, FlowFinished, ProviderError
-from scconnect_wsgi.middleware.cookies import MAX_FLOWS, FlowCookies
+from scconnect_wsgi.middleware._cookies import MAX_FLOWS, FlowCookies
 from scconnect_wsgi.sandbox import Sandbox, serve
 
 PROTOCOLS = ("oauth1", "oauth2")

@@ -21,7 +21,7 @@ from support.site import KEY, Store, page_of_the_site, running_site
 
 import scconnect_wsgi
 from scconnect_wsgi import SCConnect
-from scconnect_wsgi.middleware.files import FILES, BrowserFile, asset_folder, browser_files
+from scconnect_wsgi.middleware._files import FILES, BrowserFile, asset_folder, browser_files
 
 SCRIPT = "text/javascript; charset=utf-8"
 PICTURE = "public, max-age=3600"

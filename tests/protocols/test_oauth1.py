@@ -32,7 +32,7 @@ from scconnect_wsgi.protocols.oauth1 import HINTS, Signer, _token_fields
 from scconnect_wsgi.query import MAX_FIELDS, read_form, read_query
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import HTTPResponse
+from scconnect_wsgi.transport._client import HTTPResponse
 
 TRANSPORT = (
     quick_transport()

@@ -28,7 +28,7 @@ from scconnect_wsgi.errors import (
 )
 from scconnect_wsgi.protocols.oauth2 import HINTS, MAX_LIFETIME, _parse, _token, code_challenge
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.client import HTTPResponse
+from scconnect_wsgi.transport._client import HTTPResponse
 
 TRANSPORT = (
     quick_transport()

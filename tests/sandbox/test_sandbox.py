@@ -19,7 +19,7 @@ from requests_oauthlib import OAuth1Session
 
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.state import ISSUED
+from scconnect_wsgi.sandbox._state import ISSUED
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,7 @@ from support.flows import dance, flow_for
 from support.paths import TESTS
 from support.refresher import TIMEOUT, connections, store_at
 
-from scconnect_wsgi.connections.refresh import GRACE
+from scconnect_wsgi.connections._refresh import GRACE
 from scconnect_wsgi.errors import RefreshLost, StoreUnavailable
 
 pytestmark = [pytest.mark.stores, pytest.mark.slow]

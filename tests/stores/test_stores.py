@@ -13,7 +13,7 @@ from support import databases
 from support.stores import connection
 
 from scconnect_wsgi.errors import ConfigurationError, StorageFailed, StoreUnavailable
-from scconnect_wsgi.stores import schema
+from scconnect_wsgi.stores import _schema as schema
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 

@@ -16,7 +16,7 @@ from support.flows import CALLBACK, dance, flow_for
 from support.forwarder import forwarding
 from support.stores import connection
 
-from scconnect_wsgi.connections.session import ApiSession
+from scconnect_wsgi.connections._session import ApiSession
 from scconnect_wsgi.errors import StoreUnavailable
 from scconnect_wsgi.stores.redis import RedisStore
 from scconnect_wsgi.stores.sql import SQLStore

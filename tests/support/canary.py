@@ -12,7 +12,7 @@ import sys
 import zlib
 from base64 import urlsafe_b64decode
 
-from scconnect_wsgi.sandbox.state import ISSUED
+from scconnect_wsgi.sandbox._state import ISSUED
 
 SHORTEST = 12  # characters; anything shorter is a word of a test, and no secret
 FOREIGN = ("oauthlib", "requests", "requests_oauthlib", "urllib3")

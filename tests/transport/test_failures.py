@@ -9,8 +9,8 @@ import requests
 import urllib3
 
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable, RateLimited
-from scconnect_wsgi.transport.deadline import Deadline, current_deadline, deadline, paused
-from scconnect_wsgi.transport.failures import error_for, error_for_status
+from scconnect_wsgi.transport._deadline import Deadline, current_deadline, deadline, paused
+from scconnect_wsgi.transport._failures import error_for, error_for_status
 
 HOST = "provider.example"
 

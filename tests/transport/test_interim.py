@@ -26,7 +26,7 @@ from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport.strict import MAX_INTERIM, TLS_RECORD
+from scconnect_wsgi.transport._strict import MAX_INTERIM, TLS_RECORD
 
 LATE = 0.2  # seconds
 TIMEOUT = 10.0  # seconds; most of these calls take a fraction of one

@@ -24,7 +24,7 @@ from support.site import Site
 from support.wire import answer, saying_once, wire
 
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.sandbox.server import Server
+from scconnect_wsgi.sandbox._server import Server
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 

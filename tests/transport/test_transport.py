@@ -26,8 +26,8 @@ from scconnect_wsgi.errors import (
     RateLimited,
 )
 from scconnect_wsgi.sandbox import Sandbox, serve
-from scconnect_wsgi.transport.client import HTTPRequest, HTTPResponse
-from scconnect_wsgi.transport.failures import MAX_RETRY_AFTER, retry_seconds
+from scconnect_wsgi.transport._client import HTTPRequest, HTTPResponse
+from scconnect_wsgi.transport._failures import MAX_RETRY_AFTER, retry_seconds
 
 SECRET = "the-secret-of-this-call"
 QUICK = quick_transport()  # one for many: reading the CA bundle takes longer than most tests here
@@ -333,7 +333,7 @@ def test_threat_39_threads_get_their_own_answers():
 
 FORKING = """
     import os, sys
-    from scconnect_wsgi.transport.client import HTTPRequest, Transport
+    from scconnect_wsgi.transport._client import HTTPRequest, Transport
     url, bundle = sys.argv[1:]
     transport = Transport(timeout=5, ca_bundle=bundle)
     def say(who):

@@ -1,0 +1,135 @@
+"""Turn the text of an option into a value.
+
+A reader takes the text and the name of the option. It raises ConfigurationError if the text cannot
+be used, and never shows the text, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import pkgutil
+import re
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.keys import checked_keys
+from scconnect_wsgi.middleware import HAND_OVER
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.encryption import Encryption
+
+Reader = Callable[[str, str], Any]
+
+_DOTTED_NAME = re.compile(r"[\w.]+:[\w.]+")
+
+
+def line(text: str, option: str) -> str:
+    """Return one line of printable text."""
+    if not text.isprintable():
+        raise ConfigurationError(option, "must be one line of printable characters.")
+    return text
+
+
+def credential(text: str, option: str) -> str:
+    """Return a client id or a secret: printable ASCII without surrounding spaces."""
+    if text != text.strip():
+        raise ConfigurationError(option, "begins or ends with a space or a line break.")
+    if not (text.isascii() and text.isprintable()):
+        raise ConfigurationError(option, "holds characters that are not printable ASCII.")
+    return text
+
+
+def keys(text: str, option: str) -> list[bytes]:
+    """Return keys, oldest first, which the text separates by spaces or line breaks."""
+    return checked_keys([credential(key, option) for key in text.split()], option)
+
+
+def encryption(text: str, option: str) -> Encryption:
+    """Return an Encryption with the keys in the text."""
+    # Imported here: a site that does not encrypt need not install cryptography.
+    from scconnect_wsgi.encryption import Encryption
+
+    return Encryption(keys(text, option))
+
+
+def pairs(text: str, option: str) -> dict[str, str]:
+    """Return ``name=value`` pairs, which the text separates by spaces or line breaks.
+
+    Quotes, as in a shell, keep a value with spaces together.
+    """
+    problem = "must be name=value pairs, each name once, with quotes around spaces."
+    try:
+        words = shlex.split(text)
+    except ValueError:  # an unclosed quote; the error's text may show an API key
+        raise ConfigurationError(option, problem) from None
+    fields = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals or name in fields:
+            raise ConfigurationError(option, problem)
+        fields[name] = value
+    return fields
+
+
+def whole_number(text: str, option: str) -> int:
+    """Return a whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(option, "must be a whole number.") from None
+
+
+def number(text: str, option: str) -> float:
+    """Return a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(option, "must be a number.") from None
+
+
+def dotted_name(text: str, option: str) -> Any:
+    """Import and return the callable that ``package.module:callable`` names."""
+    if not _DOTTED_NAME.fullmatch(text):
+        raise ConfigurationError(option, "must be a dotted name, package.module:callable.")
+    try:
+        found = pkgutil.resolve_name(text)
+    except Exception as error:  # importing a module runs it, so anything may be raised
+        problem = f"cannot be imported ({type(error).__name__})."
+        raise ConfigurationError(option, problem) from error
+    if not callable(found):
+        raise ConfigurationError(option, "names something that is not callable.")
+    return found
+
+
+def dotted_name_or_hand_over(text: str, option: str) -> Any:
+    """Return HAND_OVER for that word, else the callable that the text names."""
+    return HAND_OVER if text == "HAND_OVER" else dotted_name(text, option)
+
+
+def pem(text: str, option: str) -> str:
+    """Return the text of a PEM file; the object that uses the key checks it."""
+    return text
+
+
+def from_file(read: Reader) -> Reader:
+    """Return a reader whose text is a path: it reads the text of that file with ``read``.
+
+    Line breaks at the end of the file, which editors add, are removed first.
+    """
+
+    def read_file(path: str, option: str) -> Any:
+        try:
+            text = pathlib.Path(path).read_text("utf-8").rstrip("\r\n")
+        except OSError as error:
+            problem = f"names a file that cannot be read: {error.strerror}."
+            raise ConfigurationError(option, problem) from None
+        except ValueError:  # not UTF-8; the error's text may show what is in the file
+            problem = "names a file that cannot be read: it is not a text file in UTF-8."
+            raise ConfigurationError(option, problem) from None
+        if not text:
+            raise ConfigurationError(option, "names an empty file.")
+        return read(text, option)
+
+    return read_file
