@@ -6,6 +6,7 @@ Threats 35 and 38.
 import io
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from dataclasses import replace
 
 import pytest
 from support.flows import CALLBACK, dance, flow_for, quick_transport
-from support.processes import in_processes
+from support.processes import fork, in_processes
 from support.stores import POSTGRESQL, SQLITE_FILE, connection
 from support.wire import answer, saying, wire
 
@@ -86,9 +87,30 @@ class Site:
         return self.store.save(replace(stored, token=replace(stored.token, expires_at=1, **fields)))
 
 
+class ForkingSite(Site):
+    """A site whose provider is in another process, so that this one may fork."""
+
+    def __init__(self, process, store):
+        self._process = process
+        self._redeemed_before = self._redeemed_ever()
+        super().__init__(None, process.url, store)
+
+    @property
+    def redeemed(self):
+        return self._redeemed_ever() - self._redeemed_before
+
+    def _redeemed_ever(self):
+        return self._process.counts().get("redeemed", 0)
+
+
 @pytest.fixture
 def site(sandbox, root, store):
     return Site(sandbox, root, store)
+
+
+@pytest.fixture
+def forking_site(sandbox_process, store):
+    return ForkingSite(sandbox_process, store)
 
 
 def heard(site):
@@ -245,7 +267,8 @@ def test_threat_38_of_many_threads_one_redeems(site):
 
 @pytest.mark.threat(38)
 @pytest.mark.slow
-def test_threat_38_of_many_processes_one_redeems(site):
+def test_threat_38_of_many_processes_one_redeems(forking_site):
+    site = forking_site
     for lap in range(1, 4):
         site.outdate()
         flow = site.with_habit("jitter=0.1")
@@ -372,7 +395,7 @@ def test_a_provider_that_cannot_be_reached_leaves_no_mark(site):
 @contextmanager
 def killed_when(site, flow, condition):
     """Fork a process that refreshes, and kill it as soon as a condition holds."""
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         try:
             site.session(flow).me()
@@ -387,13 +410,13 @@ def killed_when(site, flow, condition):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_before_it_redeems_costs_nothing(site):
+def test_a_process_that_is_killed_before_it_redeems_costs_nothing(forking_site):
+    site = forking_site
     site.outdate()
     # The refresh token goes to a server that never answers.
-    with wire(lambda connection: time.sleep(30)) as server:
-        silent = flow_for(
-            "oauth2", site.root, token_url=f"{server.url}/token", transport=quick_transport()
-        )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        token_url = f"http://127.0.0.1:{server.getsockname()[1]}/token"
+        silent = flow_for("oauth2", site.root, token_url=token_url, transport=quick_transport())
         with (
             killed_when(site, silent, lambda: site.stored.refreshing_since is not None),
             site.session() as session,
@@ -404,7 +427,8 @@ def test_a_process_that_is_killed_before_it_redeems_costs_nothing(site):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_after_it_redeemed_is_reported(site):
+def test_a_process_that_is_killed_after_it_redeemed_is_reported(forking_site):
+    site = forking_site
     site.outdate()
     # The answer takes seconds; the refresh token is used up at once.
     flow = site.with_habit("drip=0.01", timeout=2.0)

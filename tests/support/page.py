@@ -19,7 +19,7 @@ class Elements(html.parser.HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data):
-        if self.cdata_elem and data.strip():
+        if self.cdata_elem in ("script", "style") and data.strip():
             self.inline.append(data)
 
 
