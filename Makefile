@@ -5,9 +5,9 @@
 
 help:
 	@echo 'make demo    the whole thing on this machine, no account needed; Ctrl-C ends it'
-	@echo 'make test    everything the CI runs: lint, the tests against the built wheel, three real browsers'
+	@echo 'make test    everything the CI runs: lint, the tests against the built wheel, databases, servers, three real browsers'
 	@echo 'make quick   while working: the tests that need neither a browser nor a build'
-	@echo 'make lint    ruff and mypy'
+	@echo 'make lint    ruff, mypy, the types of every public name, and a linter for the scripts'
 	@echo 'make bench   every budget of the performance beside its peers, in one table; two minutes'
 	@echo 'make pythons the newest Pythons, for make test: from Debian unstable into .pythons, without root'
 	@echo 'make clean   remove everything these commands made'
