@@ -28,7 +28,7 @@ from scconnect_wsgi.connections._refresh import (
 from scconnect_wsgi.connections._waiting import SAFE_METHODS, discard, send_patiently
 from scconnect_wsgi.errors import ConnectError, ConnectionRevoked, NotConnected
 from scconnect_wsgi.stores import Connection, Store
-from scconnect_wsgi.transport import HTTPRequest, HTTPResponse, as_sent, paused
+from scconnect_wsgi.transport import HTTPRequest, HTTPResponse, as_sent, capped, paused
 
 if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
@@ -201,7 +201,7 @@ class TokenAdapter(BaseAdapter):
     def _may_resend(self, request: requests.PreparedRequest) -> bool:
         """Return whether a request may be sent again because of its answer."""
         allowed = request.method in SAFE_METHODS or self.resend
-        return allowed and _can_be_read_again(request.body)
+        return allowed and can_be_read_again(request.body)
 
     def _refresh_ahead(self) -> None:
         """Refresh a token that expires soon.
@@ -219,7 +219,7 @@ class TokenAdapter(BaseAdapter):
                 raise
 
     def _refresh(self) -> None:
-        with paused():
+        with paused(), capped(None):
             self._settle(self._refresher.refresh(self.connection))
 
     def _settle(self, connection: Connection) -> None:
@@ -227,12 +227,13 @@ class TokenAdapter(BaseAdapter):
         self.connection = connection
         if connection.ended:
             error = error_that_ended(connection)
-            self._on_lost(connection, error)
+            with paused(), capped(None):  # the site's own code has limits of its own
+                self._on_lost(connection, error)
             raise error
 
     def _patiently(self, request: requests.PreparedRequest, deliver: Deliver) -> requests.Response:
         send = partial(self._signed, request, deliver)
-        if request.method not in SAFE_METHODS or not _can_be_read_again(request.body):
+        if request.method not in SAFE_METHODS or not can_be_read_again(request.body):
             return send()
         return send_patiently(send, self.patience, self._sleep)
 
@@ -265,7 +266,7 @@ def _closed_on_error(response: requests.Response) -> Iterator[None]:
         raise
 
 
-def _can_be_read_again(body: object) -> bool:
+def can_be_read_again(body: object) -> bool:
     """Return whether a body is still there after it was sent; an open file has been read."""
     return body is None or isinstance(body, (str, bytes))
 

@@ -18,12 +18,18 @@ from requests.cookies import RequestsCookieJar
 
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.connections._accounts import account_from
-from scconnect_wsgi.connections._adapter import OnLost, TokenAdapter
+from scconnect_wsgi.connections._adapter import OnLost, TokenAdapter, can_be_read_again
 from scconnect_wsgi.connections._addresses import is_within
 from scconnect_wsgi.connections._waiting import SAFE_METHODS, discard
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
 from scconnect_wsgi.stores import Connection, Store
-from scconnect_wsgi.transport import MAX_PAGE, capped, deadline, error_for_status
+from scconnect_wsgi.transport import (
+    MAX_PAGE,
+    NETWORK_ERRORS,
+    capped,
+    deadline,
+    error_for_status,
+)
 
 if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
@@ -108,9 +114,11 @@ class ApiSession(requests.Session):
         """Return where a redirect leads, or None if following it would send a request twice.
 
         requests repeats a method other than GET for 307 and 308, and PUT, PATCH and DELETE for 301.
-        Such a redirect is returned to the caller, unless ``resend`` is set.
+        Such a redirect is returned to the caller, unless ``resend`` is set. A body that was read
+        while it was sent is gone, so that request is never repeated.
         """
-        if _repeats_request(resp) and not self.resend:
+        may_repeat = self.resend and can_be_read_again(resp.request.body)
+        if _repeats_request(resp) and not may_repeat:
             return None
         target: str | None = super().get_redirect_target(resp)
         return target
@@ -164,10 +172,12 @@ class ApiSession(requests.Session):
             with deadline(self._timeout), capped(MAX_PAGE):
                 response = self.get(url, stream=True, **options)
                 found = _parsed(response)
-        except (requests.RequestException, RecursionError):
+        except (*NETWORK_ERRORS, RecursionError):
             raise ProviderUnavailable(
                 "The API did not answer in time, or broke the connection."
             ) from None
+        except ValueError:  # the address of a redirect that is none, for example
+            raise ProviderError("The API's answer cannot be understood.") from None
         status = response.status_code
         failure = error_for_status("The API", status, response.headers.get("Retry-After"))
         if failure is not None:
@@ -197,7 +207,7 @@ def _parsed(response: requests.Response) -> Any:
     with response:
         try:
             return response.json()
-        except requests.exceptions.JSONDecodeError:
+        except ValueError:  # not JSON, or a number longer than Python reads
             return None
 
 

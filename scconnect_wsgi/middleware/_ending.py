@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-@dataclass
+@dataclass(repr=False)  # the request and the cookies hold secrets
 class Ending:
     """How the flow of one request ends, in success or failure.
 

@@ -36,6 +36,10 @@ class FlowState(NamedTuple):
     pending: Mapping[str, str]  # what the protocol asked to keep
     return_to: str = ""  # a path of the site, or empty for close.html
 
+    def __repr__(self) -> str:
+        """Show nothing of ``pending``, which holds a secret or a verifier."""
+        return f"FlowState(created_at={self.created_at}, base_url={self.base_url!r})"
+
 
 class StateCodec:
     """Turns a FlowState into the value of a cookie, and back.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _PRIVATE = [("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # Location and Set-Cookie may hold secrets
 class FixedResponse:
     """A response whose status, headers and body are known. A HEAD request gets no body."""
 

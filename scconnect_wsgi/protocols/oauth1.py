@@ -37,13 +37,13 @@ from scconnect_wsgi.transport import (
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 # The words of the OAuth Problem Reporting extension, and the one of RFC 6749 section 4.1.2.1
 REFUSALS = frozenset({"user_refused", "permission_denied", "access_denied"})
-# A 401 for one of these problems says nothing about the token. Most providers name the problem in
-# the header, some in a form or in JSON; Twitter's number for a clock that is wrong is 135.
-_NOT_ABOUT_THE_TOKEN = re.compile(
-    r"""oauth_problem["']?\s*[=:]\s*["']?"""
-    r"""(?:timestamp_refused|nonce_used|signature_|consumer_key_|version_rejected|parameter_)"""
-    r"""|"code"\s*:\s*135\b"""
-)
+# A 401 for one of these problems says nothing about the token.
+_PROBLEMS = r"(?:timestamp_refused|nonce_used|signature_|consumer_key_|version_rejected|parameter_)"
+# Most providers name the problem in the header, in many spellings; the realm is the provider's own.
+_IN_THE_HEADER = re.compile(_PROBLEMS)
+_REALM = re.compile(r'realm="[^"]*"')
+# Some name it in the body, a form or JSON; Twitter's number for a clock that is wrong is 135.
+_IN_THE_BODY = re.compile(rf"""oauth_problem["']?\s*[=:]\s*["']?{_PROBLEMS}|"code"\s*:\s*135\b""")
 HINTS = {  # the words of that extension, and what is likely wrong on our side
     "timestamp_refused": "this machine's clock differs from the provider's",
     "signature_invalid": "the consumer secret or the signature method is wrong",
@@ -206,10 +206,11 @@ class OAuth1:
 
     def rejects_token(self, response: HTTPResponse) -> bool:
         """Return whether an API response rejects the token: a 401 that names no other problem."""
-        challenge = response.headers.get("WWW-Authenticate", "")
+        if response.status != 401:
+            return False
+        challenge = _REALM.sub("", response.headers.get("WWW-Authenticate", ""))
         body = response.body.decode("utf-8", "replace")
-        problem = _NOT_ABOUT_THE_TOKEN.search(challenge) or _NOT_ABOUT_THE_TOKEN.search(body)
-        return response.status == 401 and problem is None
+        return not (_IN_THE_HEADER.search(challenge) or _IN_THE_BODY.search(body))
 
     def _ask(
         self, url: str, params: Mapping[str, str], signing: Mapping[str, str]

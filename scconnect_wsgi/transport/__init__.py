@@ -19,11 +19,12 @@ from scconnect_wsgi.transport._client import (
     shared_transport,
 )
 from scconnect_wsgi.transport._deadline import deadline, paused
-from scconnect_wsgi.transport._failures import error_for_status, retry_seconds
+from scconnect_wsgi.transport._failures import NETWORK_ERRORS, error_for_status, retry_seconds
 
 # A site needs `Transport` only. The other names are for the rooms that send requests.
 __all__ = [
     "MAX_PAGE",
+    "NETWORK_ERRORS",
     "HTTPRequest",
     "HTTPResponse",
     "Transport",

@@ -17,8 +17,8 @@ _current: ContextVar[int | None] = ContextVar("scconnect_wsgi.cap", default=None
 
 
 @contextmanager
-def capped(max_bytes: int) -> Iterator[None]:
-    """Cap the decoded body of every API response that this thread gets inside.
+def capped(max_bytes: int | None) -> Iterator[None]:
+    """Cap the decoded body of every API response that this thread gets inside; None lifts a cap.
 
     Reading further raises ProviderError.
     """
@@ -38,7 +38,8 @@ def with_cap(raw: Any) -> Any:
 class _CappedBody:
     """urllib3's response as requests uses it, less what is beyond the cap.
 
-    requests reads every body through ``stream``, those of redirects too.
+    requests reads every body through ``stream``, those of redirects too. It calls ``read`` for
+    what is left of a redirect whose body cannot be decoded; that is dropped with its connection.
     """
 
     def __init__(self, raw: Any, max_bytes: int) -> None:
@@ -47,6 +48,11 @@ class _CappedBody:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
+
+    def read(self, *args: Any, **options: Any) -> bytes:
+        """Read nothing, and close the connection."""
+        self._raw.close()
+        return b""
 
     def stream(self, *args: Any, **options: Any) -> Iterator[bytes]:
         """Yield the decoded body in pieces. Raises ProviderError if it is longer than the cap."""

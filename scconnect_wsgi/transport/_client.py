@@ -37,6 +37,10 @@ class HTTPRequest(NamedTuple):
     headers: Mapping[str, str]
     body: str = ""
 
+    def __repr__(self) -> str:
+        """Show no header, query or body: they hold secrets."""
+        return f"HTTPRequest({self.method} {self.url.partition('?')[0]})"
+
 
 class HTTPResponse(NamedTuple):
     """A provider's response: a status of 2xx or 4xx, and a body of at most ``max_bytes``.
@@ -47,6 +51,10 @@ class HTTPResponse(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        """Show no header or body: they may hold a token."""
+        return f"HTTPResponse(status={self.status})"
 
 
 @dataclass(frozen=True)
@@ -93,8 +101,8 @@ class Transport:
 
         ``build`` is called again for another attempt, so that a nonce is never used twice; there is
         another attempt only if no byte has left. Raises ProviderUnavailable (no answer in time, no
-        connection, 429, 5xx) or ProviderError (a redirect, or an answer that is longer than
-        ``max_bytes``, cut short, compressed, or not HTTP).
+        connection, 429, 5xx, or an answer that broke off) or ProviderError (a redirect, or an
+        answer that is longer than ``max_bytes``, compressed, or not HTTP).
         """
         attempts = 0
         with deadline(self.timeout) as limit:

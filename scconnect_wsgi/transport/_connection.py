@@ -14,7 +14,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import LocationParseError, NewConnectionError
 from urllib3.util.connection import create_connection
 from urllib3.util.ssltransport import SSLTransport
 
@@ -84,11 +84,18 @@ class StrictConnection(HTTPConnection):
         self._state = State.RESTING
         super().close()
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request, head and body in one packet and one TLS record if they fit."""
-        self._held = []
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
+    ) -> None:
+        """Send a request: head and body in one packet and one TLS record, if they fit.
+
+        A body that is read or made while it is sent may take its time, so then the head leaves at
+        once, and every piece as it comes.
+        """
+        if body is None or isinstance(body, (bytes, str)):
+            self._held = []
         try:
-            super().request(*args, **kwargs)
+            super().request(method, url, body, headers, **options)
             self._release()
         finally:
             self._held = None
@@ -116,7 +123,7 @@ class StrictConnection(HTTPConnection):
         """Send what was held back; from then on nothing is."""
         held = self._held
         self._held = None
-        if held:
+        if held:  # not if nothing was held back, or all of it has left
             self._send_now(b"".join(held))
 
     def _send_now(self, data: Any) -> None:
@@ -153,7 +160,10 @@ class StrictConnection(HTTPConnection):
 
     def _connected(self, limit: Deadline) -> socket.socket:
         """Connect to one of the host's addresses; all of them together keep the deadline."""
-        addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        try:
+            addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError:
+            raise LocationParseError("a host's name that cannot be looked up") from None
         timed_out = None
         for tried, (*_, address) in enumerate(addresses):
             try:

@@ -16,6 +16,8 @@ from scconnect_wsgi.errors import ProviderError, ProviderUnavailable, RateLimite
 from scconnect_wsgi.transport._tls import PATCHED_LATE
 
 Failure = ProviderError | ProviderUnavailable
+# What a request may raise because of the network or the other side.
+NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 MAX_RETRY_AFTER = 86_400  # seconds; what asks for more than a day is not meant for a user who waits
 
 

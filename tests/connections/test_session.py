@@ -472,6 +472,22 @@ def test_52_a_problem_that_is_named_in_the_body_ends_nothing(api, lost, path, bo
 
 
 @pytest.mark.threat(52)
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'OAuth error="timestamp_refused"',
+        'OAuth realm="x", problem="nonce_used"',
+        "OAuth oauth_problem%3Dtimestamp_refused",
+    ],
+)
+def test_52_a_problem_has_many_spellings_in_the_header(api, challenge):
+    api.say("/me", ("401 Unauthorized", {"WWW-Authenticate": challenge}, "{}"))
+    token = AccessToken("t", token_secret=SECRET)
+    with session_for(oauth1_at(api.url), token=token) as session:
+        assert session.get("/me").status_code == 401
+        assert session.connection.ended == ""
+
+
 def test_52_a_realm_that_sounds_like_a_problem_is_none(api, lost):
     refused = ("401 Unauthorized", {"WWW-Authenticate": 'OAuth realm="signature_service"'}, "{}")
     api.say("/tracks", refused)
@@ -543,6 +559,14 @@ def test_56_unless_the_caller_said_that_a_redirect_may(api, session, status):
         ("POST", "/a", b"RIFF"),
         ("POST", "/b", b"RIFF"),
     ]
+
+
+@pytest.mark.parametrize("status", ["307 Temporary", "308 Permanent"])
+def test_56_a_body_that_was_read_follows_no_redirect(api, session, status):
+    session.resend = True
+    api.say("/a", (status, {"Location": "/b"}, ""))
+    assert session.post("/a", data=io.BytesIO(b"RIFF")).status_code == int(status[:3])
+    assert asked(api) == ["POST /a"]
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other"])

@@ -19,10 +19,12 @@ from support.wire import answer, dripping, saying, wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider, Transport
 from scconnect_wsgi.connections._session import ApiSession
-from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
+from scconnect_wsgi.errors import ConnectionRevoked, ProviderError, ProviderUnavailable
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
-from scconnect_wsgi.transport._cap import MAX_PAGE
+from scconnect_wsgi.transport._cap import MAX_PAGE, with_cap
+from scconnect_wsgi.transport._connection import MAX_IDLE
+from scconnect_wsgi.transport._deadline import current_deadline
 
 LIMIT = 0.4  # seconds; the deadline of the calls that are to run into it
 ENOUGH = 1.5  # seconds; the deadline of calls that are to succeed, on a busy machine too
@@ -350,3 +352,127 @@ def test_threat_39_no_connection_of_calls_is_carried_over_a_fork():
         )
         assert done.returncode == 0, done.stderr
     assert heard == [(1, "parent-before"), (2, "child"), (2, "child-again"), (1, "parent-after")]
+
+
+# Uploads that take their time
+
+
+class Slow:
+    """A body that is made while it is sent, in pieces with a pause before each."""
+
+    def __init__(self, pieces, pause):
+        self._pieces = pieces
+        self._pause = pause
+
+    def __iter__(self):
+        for piece in self._pieces:
+            time.sleep(self._pause)
+            yield piece
+
+
+def upload(connection):
+    """Read a request with a chunked body; return when its head and its end were there."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.stream.read(1)
+    arrived = time.monotonic()
+    body = b""
+    while not body.endswith(b"0\r\n\r\n"):
+        body += connection.stream.read(1)
+    connection.send(answer(b"{}"))
+    return arrived, time.monotonic()
+
+
+def test_an_upload_whose_source_is_slow_uses_a_connection_that_was_used_before():
+    """The connection rests for longer than connections may, while the source is thinking."""
+
+    def talk(connection):
+        connection.request()
+        connection.send(answer(b"{}"))
+        upload(connection)
+
+    with wire(talk) as server, session_at(server.url) as session:
+        session.get("/me")
+        slow = Slow([b"x" * 100, b"y" * 100], MAX_IDLE + 0.1)
+        assert session.post("/tracks", data=iter(slow)).status_code == 200
+        assert server.accepted == 1
+
+
+def test_the_head_of_a_streamed_upload_leaves_at_once():
+    times = []
+
+    def talk(connection):
+        times.append(upload(connection))
+
+    with wire(talk) as server, session_at(server.url) as session:
+        begun = time.monotonic()
+        session.post("/tracks", data=iter(Slow([b"x", b"y", b"z"], 0.3)))
+    ((head, end),) = times
+    assert head - begun < 0.3
+    assert end - begun > 0.9
+
+
+@pytest.mark.threat(46)
+@both
+def test_threat_46_the_body_of_a_redirect_that_is_no_gzip_is_not_read(call):
+    redirect = answer(b"no gzip" * 6_000_000, GZIP, "Location: /good", status="302 Found")
+    good = b'{"urn": "soundcloud:users:1", "collection": []}'
+
+    def talk(connection):
+        while request := connection.request():
+            connection.send(answer(good) if request.line.startswith("GET /good") else redirect)
+
+    with wire(talk) as server, session_at(server.url) as session:
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        call(session)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak - before < 20_000_000
+
+
+ODD_REDIRECTS = [
+    f"https://{'a' * 64}.example/",
+    "https://a..b/",
+    "https://[::1",
+    "https://\xff\xfe/",
+]
+
+
+@both
+@pytest.mark.parametrize("location", ODD_REDIRECTS, ids=ascii)
+def test_a_redirect_to_no_address_is_one_typed_error(call, location):
+    redirect = answer(b"", f"Location: {location}", status="302 Found")
+    with (
+        wire(saying(redirect)) as server,
+        session_at(server.url) as session,
+        pytest.raises((ProviderError, ProviderUnavailable)),
+    ):
+        call(session)
+
+
+@both
+@pytest.mark.parametrize("body", [b"[" + b"1" * 5000 + b"]", b'{"collection": ' + b"1" * 5000])
+def test_a_number_without_end_is_one_typed_error(call, body):
+    with (
+        wire(saying(answer(body))) as server,
+        session_at(server.url) as session,
+        pytest.raises(ProviderError),
+    ):
+        call(session)
+
+
+def test_the_sites_on_lost_has_neither_the_deadline_nor_the_cap_of_the_page():
+    heard = []
+
+    def on_lost(connection, error):
+        heard.append((current_deadline(), with_cap("as it was")))
+
+    refused = saying(answer(b"{}", status="401 Unauthorized"))
+    with (
+        wire(refused) as server,
+        session_at(server.url, on_lost=on_lost) as session,
+        pytest.raises(ConnectionRevoked),
+    ):
+        session.me()
+    assert heard == [(None, "as it was")]
