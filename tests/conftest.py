@@ -85,6 +85,7 @@ def root(sandbox):
 def chromium():
     """Debian's Chromium with its popup blocker on; without one these tests fail."""
     from playwright.sync_api import sync_playwright
+    from support.engines.chromium import FLAGS
 
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(filter(None, map(shutil.which, names)), None)
@@ -94,12 +95,7 @@ def chromium():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program,
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--disable-component-update",
-            ],
+            args=FLAGS,
             ignore_default_args=["--disable-popup-blocking"],
         )
         yield browser

@@ -28,7 +28,8 @@ from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.transport._strict import MAX_INTERIM, TLS_RECORD
 
-LATE = 0.2  # seconds
+PAUSE = 0.05  # seconds between two pieces, so that they are read one by one
+LATE = 0.2  # seconds after which a piece that was sent after a pause is there
 TIMEOUT = 10.0  # seconds; most of these calls take a fraction of one
 SLACK = 5.0  # seconds a call may take beyond its deadline on a busy machine
 EARLY_HINTS = (
@@ -63,7 +64,7 @@ ENDINGS = {
     "a line without end": b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 100_000,
 }
 interim = pytest.mark.parametrize("pieces", INTERIM.values(), ids=INTERIM)
-pauses = pytest.mark.parametrize("pause", [0, LATE], ids=["at once", "late"])
+pauses = pytest.mark.parametrize("pause", [0, PAUSE], ids=["at once", "late"])
 
 
 def answer_to(request, number):
@@ -281,7 +282,7 @@ def bundle(authority, tmp_path):
 
 @pytest.mark.threat(41)
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("pause", [None, 0.05], ids=["in one piece", "later"])
+@pytest.mark.parametrize("pause", [None, PAUSE], ids=["in one piece", "later"])
 @pytest.mark.parametrize("trailing", BEHIND.values(), ids=BEHIND)
 def test_threat_41_a_connection_with_something_behind_the_answer_is_not_used_again(
     trailing, pause, secure, tls, bundle
