@@ -65,6 +65,7 @@ ROOMS = {
     "config": {
         "encryption",
         "errors",
+        "flow",
         "keys",
         "middleware",
         "protocols",

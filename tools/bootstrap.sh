@@ -36,13 +36,13 @@ can_make_venvs() {
 
 # Each name is run, not only looked up: version managers put names on PATH that then refuse to start.
 find_python() {
-    for name in python3 python3.14 python3.13 python3.12 python3.11; do
+    for name in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do
         if new_enough "$name"; then
             echo "$name"
             return
         fi
     done
-    die "Python 3.11 or newer is needed, and no python3, python3.14 ... python3.11 on PATH is one."
+    die "Python 3.11 or newer is needed, and no python3, python3.15 ... python3.11 on PATH is one."
 }
 
 make_venv() {

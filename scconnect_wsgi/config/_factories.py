@@ -18,6 +18,8 @@ from scconnect_wsgi.transport import Transport
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from scconnect_wsgi.flow import ApiFlow
+
 Provider = TypeVar("Provider", OAuth1Provider, OAuth2Provider)
 
 
@@ -65,7 +67,7 @@ def _as_one(problems: Sequence[ConfigurationError]) -> ConfigurationError:
     return first
 
 
-def _flow(settings: Settings) -> OAuth1 | OAuth2:
+def _flow(settings: Settings) -> ApiFlow:
     client = settings.targets["client"]
     options = dict(settings.targets["flow"])
     if settings.targets["transport"]:

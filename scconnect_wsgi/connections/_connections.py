@@ -30,6 +30,7 @@ from scconnect_wsgi.errors import (
     ConnectError,
     NotConnected,
     ProviderError,
+    StorageFailed,
     WrongUser,
 )
 from scconnect_wsgi.redaction import safe_traceback
@@ -52,7 +53,7 @@ class Connections:
     """The connections that one flow makes, in one store.
 
     ``identify(request)`` returns the name of the site's user who is signed in; None, an empty
-    string and "None" mean nobody. ``on_lost(connection, error)`` is called once, in one of the
+    string and "None" mean nobody. A worker that only calls the API leaves it out. ``on_lost(connection, error)`` is called once, in one of the
     processes, when a connection ends that only its user can mend: ``error`` is a ConnectionRevoked
     or a RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
     """
@@ -62,7 +63,7 @@ class Connections:
         flow: ApiFlow,
         store: Store,
         *,
-        identify: Callable[[Request], str | None],
+        identify: Callable[[Request], str | None] | None = None,
         on_lost: OnLost | None = None,
     ) -> None:
         if flow.provider.api_url is None:
@@ -81,9 +82,13 @@ class Connections:
 
         These are ``oauth_token_id`` and ``username``, and ``account_shared`` if another user of the
         site has connected the same account: nothing is merged, and that user is not named. Raises
-        WrongUser if nobody is signed in, and what ``connect`` raises.
+        WrongUser if nobody is signed in, StorageFailed if ``identify`` is missing or returns a wrong
+        type, and what ``connect`` raises.
         """
-        user = self._user(request)
+        try:
+            user = self._user(request)
+        except ConfigurationError as error:
+            raise StorageFailed(f"The site could not store the token: {error.message}") from None
         if user is None:
             raise WrongUser(NOBODY)
         callback_url = request.environ.get("scconnect.callback_url", "")
@@ -189,6 +194,10 @@ class Connections:
         return Endpoint(app, path, self._user, self.of_user, self.disconnect)
 
     def _user(self, request: Request) -> str | None:
+        if self._identify is None:
+            raise ConfigurationError(
+                "identify", "was not given to Connections, so nobody knows whose connection it is."
+            )
         user: object = self._identify(request)
         try:
             return user_name(user)

@@ -106,7 +106,7 @@ class SiteHooks:
         """
         for attempt in (1, 2):
             try:
-                return checked_result(store_token(token, request))
+                return checked_result(store_token(token, request), "store_token")
             except ConnectError:
                 raise
             except Exception as error:
@@ -130,7 +130,7 @@ class SiteHooks:
         result: Result = None
         if self._on_failure is not None:
             try:
-                result = checked_result(self._on_failure(error, request))
+                result = checked_result(self._on_failure(error, request), "on_failure")
             except Exception:
                 log.error(
                     "The on_failure callable of this site raised:\n%s", _safe_traceback(request)

@@ -13,12 +13,15 @@ from scconnect_wsgi.query import with_query
 Result = Mapping[str, Any] | Response | None
 
 
-def checked_result(result: object) -> Result:
-    """Return a result with its values as text. Raises StorageFailed for one of another type."""
+def checked_result(result: object, name: str) -> Result:
+    """Return what the callable ``name`` returned, with its values as text.
+
+    Raises StorageFailed for another type.
+    """
     if result is None or isinstance(result, Response):
         return result
     if not isinstance(result, Mapping):
-        raise StorageFailed("store_token must return a mapping, None or a webob.Response.")
+        raise StorageFailed(f"{name} must return a mapping, None or a webob.Response.")
     return as_text(result)
 
 

@@ -123,9 +123,15 @@ def test_nobody_who_is_not_signed_in_connects(connections, flow):
 
 def test_an_identify_that_gives_a_number_is_told(flow, store):
     connections = Connections(flow, store, identify=lambda request: 7)  # type: ignore[arg-type,return-value]
-    with pytest.raises(ConfigurationError, match="must be a string, not int") as caught:
+    with pytest.raises(StorageFailed, match=r"identify .* a string, not int"):
         connections.store_token(AccessToken("t"), None)
-    assert caught.value.option == "identify"
+
+
+def test_connections_of_a_worker_know_nobody_who_is_signed_in(flow, store):
+    connections = Connections(flow, store)
+    with pytest.raises(StorageFailed, match="identify"):
+        connections.store_token(AccessToken("t"), None)
+    assert connections.of_user("joe") == []
 
 
 NAMES_OF_NOBODY = [
