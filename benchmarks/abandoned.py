@@ -17,7 +17,8 @@ def resident() -> float:
 
 
 def main(*counts: str) -> None:
-    site, started = ours(), 0
+    site = ours()
+    started = 0
     for count in map(int, counts):
         for _ in range(count - started):
             status, _, _ = answer(site, request("/oauth/request_token", **CLICK))

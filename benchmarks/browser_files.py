@@ -19,7 +19,8 @@ class Prepared:
     """The floor."""
 
     def __init__(self, app, kinds):
-        self.app, self.files = app, {PATH: kinds}
+        self.app = app
+        self.files = {PATH: kinds}
 
     def __call__(self, environ, start_response):
         kinds = self.files.get(environ["PATH_INFO"])
@@ -65,7 +66,9 @@ def known(app) -> dict:
 
 def rows(quick: bool) -> list[Row]:
     count, rounds = (200, 1) if quick else (5_000, 30)
-    floor, mine, peer = prepared(), ours(), WhiteNoise(bare, root=str(ASSETS), prefix="sc-connect/")
+    floor = prepared()
+    mine = ours()
+    peer = WhiteNoise(bare, root=str(ASSETS), prefix="sc-connect/")
     apps = {
         "floor": (floor, floor),
         "ours": (mine, mine),

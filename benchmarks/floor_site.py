@@ -92,7 +92,8 @@ class FloorOAuth1(FloorSite):
 
 class FloorOAuth2(FloorSite):
     def start(self):
-        state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        state = secrets.token_urlsafe(32)
+        verifier = secrets.token_urlsafe(32)
         query = {
             "response_type": "code",
             "client_id": CLIENT_ID,

@@ -21,7 +21,8 @@ class LookUp:
     """The least that an object can do which answers some paths itself: one call, one look-up."""
 
     def __init__(self, app, routes):
-        self.app, self.routes = app, routes
+        self.app = app
+        self.routes = routes
 
     def __call__(self, environ, start_response):
         answer = self.routes.get(environ["PATH_INFO"])

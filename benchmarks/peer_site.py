@@ -18,7 +18,8 @@ from itsdangerous import URLSafeTimedSerializer
 from requests_oauthlib import OAuth1Session, OAuth2Session
 from wsgi import KEY, ROOT
 
-CLIENT_ID, CLIENT_SECRET = "sandbox-client", "sandbox-secret"
+CLIENT_ID = "sandbox-client"
+CLIENT_SECRET = "sandbox-secret"
 CALLBACK = f"{ROOT}/oauth/access_token"
 
 
@@ -26,7 +27,8 @@ class PeerSite:
     """A WSGI application with the two endpoints; a subclass is a protocol."""
 
     def __init__(self, provider: str, ca_bundle: str) -> None:
-        self.provider, self.verify = provider, ca_bundle
+        self.provider = provider
+        self.verify = ca_bundle
         self.tokens: list = []
         self.cookies = URLSafeTimedSerializer(KEY)
 

@@ -46,7 +46,9 @@ def provider(folder: Path) -> Iterator[Provider]:
     """A running provider; ``folder`` keeps the certificate made for this run."""
     authority = trustme.CA()
     certificate = authority.issue_cert(HOST)
-    chain, key, bundle = folder / "chain.pem", folder / "key.pem", folder / "bundle.pem"
+    chain = folder / "chain.pem"
+    key = folder / "key.pem"
+    bundle = folder / "bundle.pem"
     certificate.private_key_pem.write_to_path(str(key))
     for part in certificate.cert_chain_pems:
         part.write_to_path(str(chain), append=True)

@@ -97,7 +97,8 @@ def origin(url: str | SplitResult) -> str:
     """
     try:
         parts = urlsplit(url) if isinstance(url, str) else url
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
+        port = parts.port
     except ValueError:
         return ""
     if not host or not parts.scheme:

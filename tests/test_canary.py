@@ -74,7 +74,8 @@ def test_32_everything_a_flow_handles_is_known_to_the_canary(protocol):
         Browser() as browser,
     ):
         browser.connect(site)
-    known, token = canary.secrets_met(), site.store.tokens[0]
+    known = canary.secrets_met()
+    token = site.store.tokens[0]
     assert {token.token, token.token_secret or token.refresh_token} <= known
     # the cookie, and from the provider's side the code or the verifier: at least as many as the
     # protocol has

@@ -202,7 +202,8 @@ class Remembering:
     """A flow that remembers its departures."""
 
     def __init__(self, flow):
-        self._flow, self.departures = flow, []
+        self._flow = flow
+        self.departures = []
 
     def __getattr__(self, name):
         return getattr(self._flow, name)

@@ -142,7 +142,8 @@ def test_each_failure_is_one_call(soundcloud, flow):
 
 
 def test_revoked_and_misbehaving(soundcloud):
-    flow, tokens = soundcloud.oauth2(), []
+    flow = soundcloud.oauth2()
+    tokens = []
     soundcloud.connect(site(flow, store_token=lambda token, request: tokens.append(token)))
     call = {"headers": {"Authorization": f"OAuth {tokens[0].token}"}}
     assert asked(soundcloud, **call) == 200

@@ -107,7 +107,8 @@ def photograph(browser, svg, picture, scale, file):
 
 def drawing(picture, font_file):
     """The SVG file of a picture."""
-    width, height = picture.width, picture.height
+    width = picture.width
+    height = picture.height
     scale = height / 31  # the mark was drawn for a cell of 43 x 31
     cell = round(43 * scale)
     radius = 5 if height == 31 else 4
@@ -161,7 +162,8 @@ def lettering(picture, font_file, cell, baseline):
     run.guess_segment_properties()
     uharfbuzz.shape(font, run)  # with the font's kerning
     outlines = TTFont(font_file)
-    glyphs, scale = outlines.getGlyphSet(), picture.letters / outlines["head"].unitsPerEm
+    glyphs = outlines.getGlyphSet()
+    scale = picture.letters / outlines["head"].unitsPerEm
     length = sum(position.x_advance for position in run.glyph_positions) * scale
     x = ceil(cell + (picture.width - cell - length) / 2)
     pen = SVGPathPen(glyphs, ntos=lambda number: f"{number:.2f}".rstrip("0").rstrip("."))

@@ -53,9 +53,10 @@ class Connections:
     """The connections that one flow makes, in one store.
 
     ``identify(request)`` returns the name of the site's user who is signed in; None, an empty
-    string and "None" mean nobody. A worker that only calls the API leaves it out. ``on_lost(connection, error)`` is called once, in one of the
-    processes, when a connection ends that only its user can mend: ``error`` is a ConnectionRevoked
-    or a RefreshLost. Raises ConfigurationError for a provider without ``api_url``.
+    string and "None" mean nobody. A worker that only calls the API leaves it out.
+    ``on_lost(connection, error)`` is called once, in one of the processes, when a connection ends
+    that only its user can mend: ``error`` is a ConnectionRevoked or a RefreshLost. Raises
+    ConfigurationError for a provider without ``api_url``.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class Connections:
 
         These are ``oauth_token_id`` and ``username``, and ``account_shared`` if another user of the
         site has connected the same account: nothing is merged, and that user is not named. Raises
-        WrongUser if nobody is signed in, StorageFailed if ``identify`` is missing or returns a wrong
-        type, and what ``connect`` raises.
+        WrongUser if nobody is signed in, StorageFailed if ``identify`` is missing or returns a
+        wrong type, and what ``connect`` raises.
         """
         try:
             user = self._user(request)

@@ -427,7 +427,8 @@ def test_a_popup_that_cannot_close_says_so_and_delivers_once(context, world):
 
 @browser_test
 def test_close_html_without_an_opener_says_what_happened_and_stays(context, world):
-    page, sentences = context.new_page(), {}
+    page = context.new_page()
+    sentences = {}
     for code in [*CODES, "__proto__", "of_tomorrow", ""]:
         with page.expect_console_message(lambda message: message.type == "warning") as warning:
             page.goto(

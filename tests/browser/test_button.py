@@ -333,7 +333,8 @@ def test_a_preparation_that_was_undone_ends_without_an_error(context, world):
 
 
 def test_an_open_takes_no_answer_of_another_start(context, world):
-    first, second = endpoint("who=first"), endpoint("who=second")
+    first = endpoint("who=first")
+    second = endpoint("who=second")
     script = """
         for (const [id, start] of [['one', '%s'], ['two', '%s']]) {
           document.getElementById(id).onclick = function () {
@@ -412,7 +413,9 @@ def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
 ):
     url = world.page(f"document.documentElement.className = '{window}'")
     page = opened(context, url)
-    errors, asked, windows = [], [], []
+    errors = []
+    asked = []
+    windows = []
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
     context.on("request", lambda request: asked.append(request.url))
     context.on("page", lambda window: windows.append(window))

@@ -287,7 +287,8 @@ def test_two_buttons_have_their_own_callbacks(profile, provider):
 
 def test_two_tabs_at_once_finish_in_the_reverse_order(profile, provider):
     with shop(provider, store=Numbering()) as site:
-        one, two = profile.open(site.page), profile.open(site.page)
+        one = profile.open(site.page)
+        two = profile.open(site.page)
         first = profile.popup_of(one.click, "#sc-connect")
         log_in(first)
         second = profile.popup_of(two.click, "#sc-connect")

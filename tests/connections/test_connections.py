@@ -402,7 +402,8 @@ class Away:
     """A store that is away for its next save."""
 
     def __init__(self, store):
-        self._store, self._is_away = store, True
+        self._store = store
+        self._is_away = True
 
     def __getattr__(self, name):
         return getattr(self._store, name)

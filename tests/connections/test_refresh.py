@@ -495,7 +495,8 @@ class Interrupted:
     """A store whose next saves of a fresh token fail, as if its database was restarting."""
 
     def __init__(self, store, failures):
-        self._store, self.failures = store, failures
+        self._store = store
+        self.failures = failures
 
     def __getattr__(self, name):
         return getattr(self._store, name)

@@ -141,7 +141,8 @@ def test_the_provider_says_which_word_goes_before_the_token(api, token_type):
     ],
 )
 def test_an_absolute_address_of_another_origin_is_refused(api, elsewhere, session, address):
-    host, port = elsewhere.url.removeprefix("http://"), api.url.rpartition(":")[2]
+    host = elsewhere.url.removeprefix("http://")
+    port = api.url.rpartition(":")[2]
     with pytest.raises(requests.exceptions.InvalidURL):
         session.get(address.format(elsewhere=elsewhere.url, host=host, port=port))
     assert (api.asked, elsewhere.asked) == ([], [])
@@ -285,7 +286,8 @@ def test_a_401_that_is_not_about_the_token_ends_nothing(api, problem):
 
 
 def test_a_401_of_oauth1_is_the_end(sandbox, root):
-    flow, lost = flow_for("oauth1", root), []
+    flow = flow_for("oauth1", root)
+    lost = []
     token = dance(flow)
     sandbox.revoke("joe")
     with session_for(flow, token=token, on_lost=lambda *heard: lost.append(heard)) as session:
@@ -666,7 +668,8 @@ def test_me_says_who_it_is(root):
     ],
 )
 def test_me_on_a_bad_day_is_one_typed_error(root, habit, error):
-    flow, token = flow_for("oauth2", f"{root}/misbehave/{habit}"), dance(flow_for("oauth2", root))
+    flow = flow_for("oauth2", f"{root}/misbehave/{habit}")
+    token = dance(flow_for("oauth2", root))
     with session_for(flow, token=token) as session, pytest.raises(error) as caught:
         session.me()
     assert type(caught.value) is error

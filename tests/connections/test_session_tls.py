@@ -50,10 +50,8 @@ def other_bundle(tmp_path):
 @contextmanager
 def session_at(url, **options):
     provider = OAuth2Provider(f"{url}/authorize", f"{url}/token", api_url=url)
-    flow, store = (
-        OAuth2(*CLIENT, provider=provider, transport=quick_transport(**options)),
-        SQLStore("sqlite://"),
-    )
+    flow = OAuth2(*CLIENT, provider=provider, transport=quick_transport(**options))
+    store = SQLStore("sqlite://")
     with ApiSession(
         store.save(connection(api_url=url, token=AccessToken(SECRET))), store, flow
     ) as session:

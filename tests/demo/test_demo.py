@@ -107,7 +107,8 @@ def test_an_account_belongs_to_the_browser_that_connected_it(demo, person, proto
 
 
 def test_connecting_again_replaces_the_token(person):
-    first, second = connect(person), connect(person)
+    first = connect(person)
+    second = connect(person)
     assert person.get(f"/account?oauth_token_id={first['oauth_token_id']}").status_code == 404
     assert person.get("/connections").json() == {"oauth2": second["oauth_token_id"]}
 
@@ -268,7 +269,8 @@ def test_the_sandbox_says_what_to_put_into_a_provider(tmp_path):
 
 
 def test_every_secret_is_new():
-    first, second = run("secret").stdout.strip(), run("secret").stdout.strip()
+    first = run("secret").stdout.strip()
+    second = run("secret").stdout.strip()
     assert first != second
     assert len(first) >= 43
 

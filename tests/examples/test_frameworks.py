@@ -79,7 +79,8 @@ def test_the_framework_logs_the_user_in(app, provider, protocol, prefix):
     [("/own", 200), ("/", 404), ("/oauth", 404), ("/error", 403), ("/stream", 200), ("/me", 200)],
 )
 def test_the_frameworks_responses_are_unchanged(app, protocol, prefix, path, status):
-    alone, wrapped = Called(app, prefix, path), Called(app, prefix, path, protocol)
+    alone = Called(app, prefix, path)
+    wrapped = Called(app, prefix, path, protocol)
     assert int(alone.status.split()[0]) == status
     assert (wrapped.status, wrapped.headers, wrapped.body) == (
         alone.status,
@@ -130,7 +131,8 @@ class Called:
 
     def _start(self, status, headers, exc_info=None):
         assert exc_info is None or exc_info[1] is None
-        self.status, self.headers = status, headers
+        self.status = status
+        self.headers = headers
 
 
 if "flask" in SITES:  # and not a skip: under tox none may be left out

@@ -77,7 +77,8 @@ def test_a_flow_whose_cookie_is_gone_ends_at_close_html(browser, provider):
 
 def test_two_flows_under_way_end_where_each_of_them_said(browser, provider):
     with running_site(flow_for("oauth2", provider.url)) as site:
-        first, second = began(browser, site, "/first"), began(browser, site, "/second")
+        first = began(browser, site, "/first")
+        second = began(browser, site, "/second")
         places = [
             browser.get(browser.decide(url), **ARRIVAL).headers["Location"]
             for url in (second, first)

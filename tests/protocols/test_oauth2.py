@@ -126,7 +126,8 @@ def test_a_user_who_says_no_at_the_sandbox(sandbox, root):
 @pytest.mark.threat(11)
 def test_threat_11_a_verifier_of_another_flow_is_refused_by_the_provider(root):
     flow = flow_for("oauth2", root)
-    departure, other = flow.begin(CALLBACK), flow.begin(CALLBACK)
+    departure = flow.begin(CALLBACK)
+    other = flow.begin(CALLBACK)
     with Browser() as browser:
         back = query(browser.decide(departure.authorize_url))
     with pytest.raises(ProviderError, match="invalid_grant"):

@@ -633,7 +633,8 @@ def test_oauth1_revoked_tokens_stop_working(sandbox, root, browser):
 
 def test_tracks_come_in_pages_private_ones_included(root, browser):
     token = tokens(browser, root)["access_token"]
-    found, path = [], "/me/tracks?linked_partitioning=true&limit=2"
+    found = []
+    path = "/me/tracks?linked_partitioning=true&limit=2"
     while path:
         answer = call(root, token, path).json()
         found += answer["collection"]
@@ -661,9 +662,11 @@ def test_tokens_of_one_protocol_open_nothing_in_the_other(root, browser):
 @pytest.mark.parametrize("way", ["header", "body"])
 def test_sign_out_ends_the_session_of_the_token(root, browser, way):
     token = tokens(browser, root)
-    headers, body = {"Authorization": f"OAuth {token['access_token']}"}, None
+    headers = {"Authorization": f"OAuth {token['access_token']}"}
+    body = None
     if way == "body":
-        headers, body = {}, {"access_token": token["access_token"]}
+        headers = {}
+        body = {"access_token": token["access_token"]}
     assert (
         requests.post(f"{root}/sign-out", headers=headers, json=body, timeout=10).status_code == 200
     )

@@ -62,7 +62,8 @@ class Provider:
     """The sandbox of another process."""
 
     def __init__(self, process):
-        self.url, self._process = process.url, process
+        self.url = process.url
+        self._process = process
 
     def redeemed(self):
         return self._process.counts().get("redeemed", 0)

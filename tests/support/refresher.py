@@ -42,7 +42,8 @@ class Deadly:
     """A store that kills its process at one step of a refresh."""
 
     def __init__(self, store, step):
-        self._store, self._step = store, step
+        self._store = store
+        self._step = step
 
     def __getattr__(self, name):
         return getattr(self._store, name)

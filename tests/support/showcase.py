@@ -19,8 +19,10 @@ from support.windows import decide, log_in, popup_of
 KEY = "a secret key that is long enough for a showcase"
 # The strictest a site may have
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'"
-LABEL, BUSY = "Connect with SoundCloud", "Waiting for SoundCloud …"
-ARABIC, ARABIC_BUSY = "الاتصال بواسطة ساوندكلاود", "في انتظار ساوندكلاود…"
+LABEL = "Connect with SoundCloud"
+BUSY = "Waiting for SoundCloud …"
+ARABIC = "الاتصال بواسطة ساوندكلاود"
+ARABIC_BUSY = "في انتظار ساوندكلاود…"
 LONG = "Mit deinem bestehenden SoundCloud-Benutzerkonto verbinden"
 LOOKS = ["", "sc-light", "sc-dark", "sc-auto", "sc-small", "sc-disconnect", "sc-dark sc-disconnect"]
 PICTURES = [

@@ -27,9 +27,12 @@ class Wire(socketserver.ThreadingMixIn, socketserver.TCPServer):
     request_queue_size = 128
 
     def __init__(self, talk, tls=None):
-        self.talk, self.tls = talk, tls
-        self.accepted, self.requests = 0, []
-        self._open, self._lock = set(), threading.Lock()
+        self.talk = talk
+        self.tls = tls
+        self.accepted = 0
+        self.requests = []
+        self._open = set()
+        self._lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), None)
         self.port = self.server_address[1]
         self.host = f"localhost:{self.port}"
@@ -73,7 +76,9 @@ class Connection:
     """One connection as the server sees it."""
 
     def __init__(self, wire, sock, stream):
-        self.wire, self.sock, self.stream = wire, sock, stream
+        self.wire = wire
+        self.sock = sock
+        self.stream = stream
 
     def request(self):
         """Read one request and remember it. Return None if the other side has hung up."""

@@ -47,7 +47,8 @@ class Window(ABC):
     handle: Any
 
     def __init__(self, profile: Profile, handle: object) -> None:
-        self.profile, self.handle = profile, handle
+        self.profile = profile
+        self.handle = handle
 
     @property
     def closed(self) -> bool:

@@ -141,7 +141,8 @@ class Firefox(Engine):
     name = "firefox"
 
     def __init__(self, stack):
-        self.stack, self.connections = stack, {}
+        self.stack = stack
+        self.connections = {}
         self.version = self._connection(True).version
 
     def _connection(self, javascript):
@@ -164,7 +165,8 @@ class Firefox(Engine):
 def process(preferences):
     """Run a Firefox with an empty profile, and yield the address of its WebSocket."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-        folder, log = pathlib.Path(home, "profile"), pathlib.Path(home, "log")
+        folder = pathlib.Path(home, "profile")
+        log = pathlib.Path(home, "log")
         folder.mkdir()
         lines = (
             f"user_pref({json.dumps(name)}, {json.dumps(value)});\n"

@@ -39,7 +39,8 @@ def _falcon_raises(_request, _response, error, _params):
 
 
 def site():
-    app, pages = falcon.App(), _FalconPages()
+    app = falcon.App()
+    pages = _FalconPages()
     app.add_error_handler(Boom, _falcon_raises)
     for name in ("own", "error", "raise", "stream", "me"):
         app.add_route(f"/{name}", pages, suffix=name)
