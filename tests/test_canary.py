@@ -46,6 +46,7 @@ LEAKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.threat(32)
 def test_32_a_leak_fails_the_test_it_happens_in(tmp_path):
     codes = [*LEAKS.values(), "logging.info('harmless'); print('harmless')"]

@@ -540,6 +540,7 @@ def test_nobody_sees_nothing(connections, flow):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "reads", "writes"),
     [

@@ -35,6 +35,8 @@ from scconnect_wsgi.errors import (
 from scconnect_wsgi.sandbox import Sandbox, serve
 from scconnect_wsgi.token import AccessToken
 
+pytestmark = pytest.mark.slow  # it waits, or sends much
+
 
 @pytest.fixture(params=[SQLITE_FILE, POSTGRESQL])
 def store(request, tmp_path):

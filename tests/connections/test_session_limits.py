@@ -26,6 +26,8 @@ from scconnect_wsgi.transport._cap import MAX_PAGE, with_cap
 from scconnect_wsgi.transport._connection import MAX_IDLE
 from scconnect_wsgi.transport._deadline import current_deadline
 
+pytestmark = pytest.mark.slow  # it waits, or sends much
+
 LIMIT = 0.4  # seconds; the deadline of the calls that are to run into it
 ENOUGH = 1.5  # seconds; the deadline of calls that are to succeed, on a busy machine too
 FAR_BEYOND = 5.0  # seconds; without a deadline these calls would take 20 seconds

@@ -479,6 +479,7 @@ def odd_names(cookie, place):
     return "; ".join(place.format(odd=odd, name=name, value=value) for odd in others)
 
 
+@pytest.mark.slow
 @pytest.mark.threat(49)
 @SCHEMES
 @BESIDE
@@ -490,6 +491,7 @@ def test_threat_49_no_other_name_is_that_of_a_flow(base, place):
     assert cookies().read(f"{odd_names(ours, place)};\t {ours}", "an id", secure).pending == PENDING
 
 
+@pytest.mark.slow
 @pytest.mark.threat(49)
 @SCHEMES
 @BESIDE
@@ -502,6 +504,7 @@ def test_threat_49_no_other_name_is_that_of_the_flows_that_ended(base, place):
         cookies().read(odd_names(ended, place), "an id", secure)
 
 
+@pytest.mark.slow
 @pytest.mark.threat(49)
 @SCHEMES
 @BESIDE

@@ -676,6 +676,7 @@ def test_every_failure_takes_the_road_home(protocol, provider, browser, code):
 BAD_DAYS = pytest.mark.parametrize("habit", ["down", "slow=20", "drip=0.3", "429=12", "status=503"])
 
 
+@pytest.mark.slow
 @pytest.mark.threat(36)
 @BAD_DAYS
 def test_36_a_bad_day_of_the_provider_at_the_start(provider, browser, habit):
@@ -686,6 +687,7 @@ def test_36_a_bad_day_of_the_provider_at_the_start(provider, browser, habit):
         assert_one_error_in_time(browser, site, site.start, habit)
 
 
+@pytest.mark.slow
 @pytest.mark.threat(36)
 @BAD_DAYS
 def test_36_a_bad_day_of_the_provider_at_the_callback(protocol, provider, browser, habit):

@@ -28,6 +28,8 @@ from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.transport._strict import MAX_INTERIM, TLS_RECORD
 
+pytestmark = pytest.mark.slow  # it waits, or sends much
+
 PAUSE = 0.05  # seconds between two pieces, so that they are read one by one
 LATE = 0.2  # seconds after which a piece that was sent after a pause is there
 TIMEOUT = 10.0  # seconds; most of these calls take a fraction of one

@@ -482,6 +482,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.threat(29)
 @pytest.mark.parametrize("data", DRIPS.values(), ids=DRIPS)
 def test_threat_29_a_drip_keeps_the_deadline(data):
