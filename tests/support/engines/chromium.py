@@ -14,8 +14,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     # The first two draw the list under the address bar as a web page: a renderer more for each
-    # window, and half of all the CPU time. This overrides Playwright's own list, of which the others
-    # are what would ask the network.
+    # window, and half of all the CPU time. This overrides Playwright's own list, of which the
+    # others are what would ask the network.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,"
     "MediaRouter,NetworkTimeServiceQuerying,OptimizationHints,PreconnectToSearch",
 ]
