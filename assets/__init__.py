@@ -1,4 +1,4 @@
-"""The browser half, served as it is below ``/sc-connect/``:
+"""The browser half, served as it is below ``/sc-connect/``.
 
-the button, its script, and the page the popup ends on.
+It is the button, its script, and the page the popup ends on.
 """

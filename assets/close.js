@@ -41,8 +41,8 @@
       'The site shows whether you are connected.',
     ]],
     ['wrong_user', [
-      'Close this window, sign in as the person you were, and press the button once more.',
-      'Go back to the site, sign in as the person you were, and press the button once more.',
+      'Close this window, sign in with the account you started with, and press the button once more.',
+      'Go back to the site, sign in with the account you started with, and press the button once more.',
     ]],
     ['provider_unavailable', LATER],
     ['provider_error', LATER],

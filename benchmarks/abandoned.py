@@ -1,6 +1,6 @@
-"""A worker in which nobody ever comes back:
+"""A worker in which nobody ever comes back.
 
-prints its resident memory, in MB, after each number of starts given.
+It prints its resident memory, in MB, after each number of starts given.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ HEADINGS = ("what", "ours", "compared with", "peer", "ratio", "budget", "met")
 
 @dataclass(frozen=True)
 class Row:
-    """One budget:
+    """One budget.
 
-    ``ours`` over ``theirs`` is at most ``budget``, or at least, where more is better.
+    ``ours`` over ``theirs`` is at most ``budget``, or at least, if more is better.
     """
 
     what: str
@@ -115,7 +115,7 @@ def table(rows: Iterable[Row]) -> str:
 def main(*benchmarks: Callable[[bool], list[Row]]) -> None:
     """Run benchmarks and print one table.
 
-    The exit status is 1 where a budget is missed, and never with --quick.
+    The exit status is 1 if a budget is missed, and never with --quick.
     """
     parser = argparse.ArgumentParser(
         description=(sys.modules["__main__"].__doc__ or "").partition("\n")[0]

@@ -1,6 +1,6 @@
-"""Section 1:
+"""Section 1: what a request costs that is not ours.
 
-what a request costs that is not ours. Judged is the time over that of the bare application.
+Judged is the time over that of the bare application.
 """
 
 from __future__ import annotations

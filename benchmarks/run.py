@@ -1,6 +1,6 @@
-"""Every budget of the performance in one table;
+"""Every budget of the performance in one table.
 
-a few minutes. --quick only shows that all of it runs.
+It takes a few minutes. --quick only shows that all of it runs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Section 5: whole connections under gunicorn with one and with two workers, and flows that nobody
 finishes.
 
-Workers, provider and users share the cores of one machine, so that computing alone could not show
-what a second worker is worth. The provider therefore takes LATENCY to give a token, as one across a
-network does: a worker (of gunicorn's sync class) waits most of its time, and two must do twice as
-much as one, unless something that they share makes one wait for the other.
+Workers, provider and users share the cores of one machine, so that a test of only computing
+could not show what a second worker is worth. The provider therefore takes LATENCY to give a token,
+as one across a network does: a worker (of gunicorn's sync class) waits most of its time, and two
+must do twice as much as one, unless something that they share makes one wait for the other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The pieces of WSGI that the benchmarks have in common:
+"""The pieces of WSGI that the benchmarks have in common.
 
-a bare application, a request, an answer that is read.
+They are a bare application, a request, and an answer that is read.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ Pending = Mapping[str, str]  # what must survive the trip, JSON-ready; only the 
 
 @dataclass(frozen=True)
 class Departure:
-    """Where the user goes next, and what must be there when they come back."""
+    """The address to send the user to, and what to keep until they return."""
 
     authorize_url: str
     flow_id: str  # the request token or the state: names the flow's cookie
@@ -95,13 +95,13 @@ class ApiFlow(Flow, Protocol):
         """Whether the provider has an address for ``sign_out``."""
 
     def sign_out(self, token: AccessToken) -> None:
-        """Tell the provider that the token is no longer used, if it takes that.
+        """Tell the provider that the token is no longer used, if it supports that.
 
         Raises ProviderError or ProviderUnavailable.
         """
 
     def rejects_token(self, response: HTTPResponse) -> bool:
-        """Return whether a response to an API call says that the token is not, or no longer, good.
+        """Return whether a response to an API call says that the token is invalid or expired.
 
         False for refusals that are about something else: a clock, a signature, a missing right.
         """

@@ -29,7 +29,9 @@ def checked_keys(given: object, option: str) -> list[bytes]:
     if any(len(key) < LENGTH for key in keys):
         raise ConfigurationError(option, f"must have at least {LENGTH} characters: {NEW_KEY}")
     if any(len(set(key)) < VARIETY for key in keys):
-        raise ConfigurationError(option, f"must be hard to guess: {NEW_KEY}")
+        raise ConfigurationError(
+            option, f"must contain at least {VARIETY} different characters: {NEW_KEY}"
+        )
     try:
         return [key.encode("utf-8") if isinstance(key, str) else key for key in keys]
     except UnicodeEncodeError:  # its message shows the key

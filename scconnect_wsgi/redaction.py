@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 
 from scconnect_wsgi.token import AccessToken
 
-MIN_LENGTH = 4  # characters of a secret: hiding every "1" of a log would hide nothing and ruin it
+MIN_LENGTH = 4  # characters of a secret; shorter values are common words of a log
 
 
 def safe_traceback(query: str, token: AccessToken | None = None) -> str:

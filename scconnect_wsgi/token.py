@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class AccessToken:
-    """What the provider granted, in one shape for both protocols.
+    """The token that a provider granted, in one shape for both protocols.
 
     ``token_secret`` belongs to OAuth 1.0a; ``refresh_token``, ``expires_at`` (seconds since the
     epoch) and ``scope`` belong to OAuth 2.1. Each is None if the provider gave none. ``extra``

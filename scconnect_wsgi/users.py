@@ -1,4 +1,4 @@
-"""The name of a site's user, wherever the site's own code says who it is."""
+"""Check the user name that a site's code returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def user_name(user: object) -> str | None:
     if user is None:
         return None
     if not isinstance(user, str):
-        raise TypeError(f"must be a string, not {type(user).__name__}: {RECIPE}, for example.")
+        raise TypeError(f"a string, not {type(user).__name__}: {RECIPE}, for example.")
     name = user.strip()
     if not name or name == STR_OF_NONE:
         return None

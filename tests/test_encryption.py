@@ -128,7 +128,7 @@ def test_what_was_never_encrypted_is_said():
 
 
 SHORT = "must have at least 32 characters"
-GUESSABLE = "must be hard to guess"
+GUESSABLE = "must contain at least 8 different characters"
 NO_STRING = "must be a string or bytes"
 
 

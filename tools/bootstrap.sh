@@ -60,7 +60,7 @@ make_venv() {
     pip_install --upgrade 'pip>=25.1' # the first with --group
 }
 
-# Twice quiet: of pip's warnings none is for who wants to see a demo. Errors are printed still.
+# -qq also hides pip's warnings; errors are still printed.
 pip_install() {
     "$VENV/bin/python" -m pip install -qq --disable-pip-version-check "$@"
 }

@@ -39,13 +39,13 @@ class Picture:
     ink: str
     cell: str  # under the cloud
     cloud: str
-    edge: str = ""  # a line around the plate, where it may be as light or as dark as the page
+    edge: str = ""  # a line around the plate, if it may be as light or as dark as the page
     line: str = ""  # between cell and plate
     width: int = 242  # CSS pixels, the specification's size
     height: int = 31
     letters: float = 13.75  # CSS pixels: capitals are 10 high
     wave: str = WAVE
-    says: str = ""  # its text for who cannot see it, where that is more than the words
+    says: str = ""  # its text for users who cannot see it, if that is more than the words
 
 
 SMALL = {"width": 104, "height": 24, "letters": 12.375, "says": "Connect with SoundCloud"}

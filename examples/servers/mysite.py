@@ -1,6 +1,6 @@
-"""The site of the files beside it:
+"""The site of the files beside it.
 
-one page with the button, configured by SCCONNECT_* variables alone.
+It is one page with the button, configured only by SCCONNECT_* variables.
 """
 
 from scconnect_wsgi.config import from_env

@@ -41,7 +41,7 @@ def fetch_account(flow: ApiFlow, api_url: str, token: AccessToken) -> Account:
 def account_from(me: Mapping[str, object], api_url: str) -> Account:
     """Return the account in an answer to ``/me`` of the API at ``api_url``.
 
-    A field that is not a string is left out. ``naming.account_key`` says what ``urn`` will be.
+    A field that is not a string is left out. ``_naming.account_key`` says what ``urn`` will be.
     """
     return Account(
         urn=account_key(me, api_url),

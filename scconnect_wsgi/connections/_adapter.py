@@ -1,7 +1,7 @@
-"""What every API call passes on its way out: the token is added, and a 401 is looked into.
+"""Add the token to each API call, and find out what a 401 means.
 
-A requests adapter, because redirects go through it too: the token goes into a copy of the request,
-so that requests itself, which would carry the token along, never sees it.
+It is a requests adapter, because redirects go through it too: the token goes into a copy of the
+request, so that requests itself, which would carry the token along, never sees it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,7 @@ class TokenAdapter(BaseAdapter):
     """Sends requests with the token of one connection, and refreshes it when that is due.
 
     ``connection`` is as it was last stored. ``on_lost(connection, error)`` is called for a
-    connection that ended, outside the exclusive section. Not for several threads at once, like
-    requests' sessions.
+    connection that ended, outside the exclusive section. Not thread-safe, like requests' sessions.
     """
 
     def __init__(
@@ -129,8 +128,8 @@ class TokenAdapter(BaseAdapter):
     def _is_rejected(self, response: requests.Response) -> bool:
         """Return whether a response seems to reject the token.
 
-        The body is left for the caller, however long it is. ``/me`` is asked before anything
-        follows from this.
+        The body is left for the caller, however long it is. Nothing is concluded from this before
+        ``/me`` was asked.
         """
         return self._flow.rejects_token(HTTPResponse(response.status_code, response.headers, b""))
 
@@ -147,9 +146,9 @@ class TokenAdapter(BaseAdapter):
         """Refresh the token after a 401, if the token is to blame.
 
         Returns whether that was done. ``/me`` is asked first, which costs less than a refresh
-        token: a resource that always answers 401 must not use one up at each call. If ``/me`` does
-        not tell (some providers have none), a fresh token is left alone, and a refresh that fails
-        leaves the caller with the 401.
+        token: a resource that always answers 401 must not use one up at each call. If ``/me``
+        gives no answer (some providers have none), a fresh token is left alone, and a refresh that
+        fails leaves the caller with the 401.
         """
         verdict = self._ask_me()
         if self.connection.token.refresh_token is None:

@@ -1,4 +1,4 @@
-"""Which addresses may see a token, and what may leave the API without one."""
+"""Check which addresses may receive a token, and which redirects may leave the API."""
 
 from __future__ import annotations
 

@@ -79,12 +79,13 @@ class Connections:
         self._on_lost = on_lost
 
     def store_token(self, token: AccessToken, request: Request) -> dict[str, str]:
-        """Store a new token, as ``SCConnect(store_token=...)``, and return fields for the page.
+        """Store a new token and return the page's fields.
 
-        These are ``oauth_token_id`` and ``username``, and ``account_shared`` if another user of the
-        site has connected the same account: nothing is merged, and that user is not named. Raises
-        WrongUser if nobody is signed in, StorageFailed if ``identify`` is missing or returns a
-        wrong type, and what ``connect`` raises.
+        Pass it as ``SCConnect(store_token=...)``. The fields are ``oauth_token_id`` and
+        ``username``, and ``account_shared`` if another user of the site has connected the same
+        account: nothing is merged, and that user is not named. Raises WrongUser if nobody is signed
+        in, StorageFailed if ``identify`` is missing or returns a wrong type, and what ``connect``
+        raises.
         """
         try:
             user = self._user(request)
@@ -203,7 +204,7 @@ class Connections:
         try:
             return user_name(user)
         except TypeError as error:
-            raise ConfigurationError("identify", f"returned a wrong type: it {error}") from None
+            raise ConfigurationError("identify", f"must return {error}") from None
 
     def _user_of(self, account: Account) -> str:
         user = user_at(account, self._api_url)
@@ -214,7 +215,7 @@ class Connections:
         return user
 
     def _load_owned(self, id: str, user: str) -> Connection:
-        """Load a connection of this user; another user's is answered as a missing one is."""
+        """Load a connection of this user; another user's is treated as missing."""
         user = _checked_user(user)
         connection = self._store.load(id)
         if not self._belongs_to(connection, user):
@@ -231,7 +232,7 @@ class Connections:
         if not self._flow.signs_out:
             return
         if needs_refresh(connection) and connection.token.refresh_token is not None:
-            # an expired token signs nobody out
+            # an expired token cannot sign out
             connection = self._refresher.refresh(connection)
         self._flow.sign_out(connection.token)
 
@@ -255,4 +256,4 @@ def _checked_user(user: object) -> str:
     try:
         return user_name(user) or ""
     except TypeError as error:
-        raise TypeError(f"user {error}") from None
+        raise TypeError(f"user must be {error}") from None

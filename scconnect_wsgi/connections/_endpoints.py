@@ -1,4 +1,4 @@
-"""What a page's script may ask about its own user's connections, and how it ends one.
+"""Answer the page's script: list the signed-in user's connections, and end one.
 
     GET  /sc-connect/connections.json  -> {"connected": true, "connections": [...]}
     POST /sc-connect/disconnect        oauth_token_id=... -> the same object, without that one

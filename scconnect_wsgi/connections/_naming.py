@@ -19,7 +19,7 @@ from scconnect_wsgi.urls import origin
 from scconnect_wsgi.users import user_name
 
 ID_BYTES = 24  # of a digest or of random bytes; 32 characters in an id
-# Numbers today. Whatever SoundCloud may send one day, 0 and "None" are nobody.
+# Ids are numbers today; 0, "None" and "null" name nobody.
 SOUNDCLOUD_URN = re.compile(r"soundcloud:users:(?!0+$|None$|null$)[A-Za-z0-9_-]+")
 
 

@@ -128,12 +128,12 @@ class Refresher:
         self._sleep = sleep
 
     def refresh(self, stale: Connection) -> Connection:
-        """Return the connection with a token other than the stale one, whoever refreshed it.
+        """Return the connection with a token other than the stale one.
 
-        If the provider refused, the returned connection has ``ended`` set. Only one call in all
-        processes returns such a connection, the others raise. Raises NotConnected (of any kind),
-        ProviderError, ProviderUnavailable, StoreUnavailable, and ConnectionBusy if other callers
-        have held the exclusive section for too long.
+        Any process may have refreshed it. If the provider refused, the returned connection has
+        ``ended`` set. Only one call in all processes returns such a connection, the others raise.
+        Raises NotConnected (of any kind), ProviderError, ProviderUnavailable, StoreUnavailable, and
+        ConnectionBusy if other callers have held the exclusive section for too long.
         """
         owner = secrets.token_urlsafe(16)
         lease = self._flow.transport.timeout + GRACE
@@ -219,7 +219,7 @@ class Refresher:
             self._sleep(_jittered(STORE_PAUSE))
 
     def _write_over(self, old: AccessToken, fresh: Connection) -> Connection:
-        """Write over whatever is stored, as long as the old token is; return what is stored then.
+        """Replace the stored connection if it still has the old token; return what is stored then.
 
         Another token means that the user has connected again, or that an earlier attempt to write
         succeeded although it was reported as failed.

@@ -22,7 +22,7 @@ PAUSE = 0.2  # seconds between two attempts
 def save_over_previous(
     store: Store, connection: Connection, *, sleep: Callable[[float], object] = time.sleep
 ) -> Connection:
-    """Store a new connection whatever the stored one's version is, and return it as stored.
+    """Store a new connection regardless of the stored version, and return it as stored.
 
     Raises what ``Store.save`` raises, after several attempts if waiting may help.
     """
@@ -40,8 +40,8 @@ def _save(store: Store, connection: Connection) -> Connection:
 def _stored_version(store: Store, id: str) -> int:
     """Return the version to write over: 0 if there is no connection with that id.
 
-    A connection that can no longer be decrypted is deleted: nobody can use it, and its user, who is
-    connecting again, mends it that way.
+    A connection that can no longer be decrypted is deleted: nobody can use it, and its user is
+    connecting again anyway.
     """
     try:
         return store.load(id).version

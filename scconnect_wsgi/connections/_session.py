@@ -1,4 +1,4 @@
-"""Calling the API with a stored connection: requests as usual, with the token taken care of.
+"""Call the API with a stored connection, as with requests; the token is handled for you.
 
 session = connections.session(oauth_token_id, user=user)
 session.get("/me/tracks?limit=10").json()
@@ -124,9 +124,9 @@ class ApiSession(requests.Session):
         return target
 
     def me(self) -> Account:
-        """Return whose account it is.
+        """Return the account of this connection.
 
-        The answer must be there within the transport's timeout, and have at most 8 MB. Raises
+        The answer must arrive within the transport's timeout, and have at most 8 MB. Raises
         ConnectError.
         """
         return account_from(self._json("/me"), self._root)
@@ -134,7 +134,7 @@ class ApiSession(requests.Session):
     def collection(self, url: str, **params: Any) -> Iterator[Any]:
         """Yield every item of a collection, and ask for the next page when it is needed.
 
-        ``params`` are those of the first page, such as ``limit``. Each page must be there within
+        ``params`` are those of the first page, such as ``limit``. Each page must arrive within
         the transport's timeout, and have at most 8 MB. Raises ConnectError.
         """
         seen: set[str] = set()
@@ -154,7 +154,7 @@ class ApiSession(requests.Session):
                 )
             seen.add(following)
             page = self._json(following, kinds=(dict,))
-        yield from _items(page)  # a bare array, as an API that does not know pages answers
+        yield from _items(page)  # a bare array, from an API without paging
 
     def _address(self, url: str | bytes) -> str:
         text = url.decode() if isinstance(url, bytes) else url
@@ -200,7 +200,7 @@ def _repeats_request(redirect: requests.Response) -> bool:
 
 
 def _parsed(response: requests.Response) -> Any:
-    """Return the JSON of a response, or None if it is none or of another status than 200."""
+    """Return the JSON of a response, or None if it is not JSON or the status is not 200."""
     if response.status_code != 200:
         discard(response)
         return None

@@ -9,7 +9,7 @@ import requests
 from scconnect_wsgi.transport import paused, retry_seconds
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110 section 9.2.1: they may be sent again
-SHORTEST_WAIT = 1  # seconds; an API that says 0 is not to be asked as fast as it answers
+SHORTEST_WAIT = 1  # seconds; otherwise Retry-After: 0 would mean asking again at once
 DISCARDED = 65_536  # bytes of a body that are read so that its connection can be used again
 
 

@@ -1,6 +1,6 @@
 /*
  * The demo's page. What the callback is given is only a hint (anybody can open close.html with a query of their
- * own): it is shown as text, and whose account it is, the server says.
+ * own): it is shown as text, and the server says whose account it is.
  */
 (function () {
   'use strict';

@@ -37,8 +37,8 @@ MAX_FLOWS = 5  # in progress in one browser; starting another one drops the olde
 MAX_AGE = 15 * 60  # seconds; the most that a site may allow (RFC 9700: short-lived)
 CLOCK_SKEW = 60  # seconds by which the clock of another host may be ahead
 MAX_BYTES = 4096  # of name and value together: what browsers keep (RFC 6265bis section 5.6)
-# The key of the cookie that lists the flows which ended lately, so that a reloaded callback can be
-# told from an expired flow
+# The key of the cookie that lists the flows which ended recently, so that a reloaded callback can
+# be told from an expired flow
 FINISHED = "finished"
 _FLOW_KEY = re.compile("[0-9a-f]{24}")  # what _flow_key makes
 
@@ -207,7 +207,7 @@ def _flow_key(flow_id: str) -> str:
 
 
 def _finished(cookies: CookieHeader) -> list[str]:
-    """Return the keys of the flows which ended lately in this browser, the newest first."""
+    """Return the keys of the flows which ended recently in this browser, the newest first."""
     marks = ".".join(cookies.values(FINISHED)).split(".")
     keys = [mark for mark in marks if len(mark) == 24 and mark.isascii() and mark.isalnum()]
     return keys[:MAX_FLOWS]

@@ -1,4 +1,4 @@
-"""What must survive the trip to the provider, and how it is packed, sealed and opened again.
+"""Pack, sign and open the state that must survive the trip to the provider.
 
 A sealed state is signed, not encrypted: users may read their own verifier or request-token secret,
 which are worth nothing without the client's secret. With an Encryption nobody can read it, not even

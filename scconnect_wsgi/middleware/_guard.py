@@ -1,4 +1,4 @@
-"""Which requests may have an effect; the others get a page that says why not.
+"""Decide which requests may have an effect, and explain to the others why not.
 
 Only this site's own pages may start a flow, and users who type the address; no other site may. A
 flow that another site starts ends with that site's account connected to this site's user (login
@@ -56,7 +56,7 @@ def check_start(environ: WSGIEnvironment, own_origin: str) -> None:
     """Raise a Notice unless this request may start a flow.
 
     ``own_origin`` is the site's public origin. The Notice asks the user if another site may have
-    caused the request, and refuses what no click of a user looks like.
+    caused the request, and rejects a request that no click can produce.
     """
     destination = environ.get("HTTP_SEC_FETCH_DEST", "document")
     mode = environ.get("HTTP_SEC_FETCH_MODE", "navigate")

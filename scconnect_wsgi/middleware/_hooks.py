@@ -77,7 +77,7 @@ class SiteHooks:
     def root_path(self, environ: WSGIEnvironment) -> str:
         """Return the path of the public root, for pages that need nothing else of it.
 
-        It calls no callable: where ``base_url`` is one, this is the path of the mount.
+        ``base_url`` is not called: if it is a callable, this is the path of the mount.
         """
         if isinstance(self._base_url, str):
             return urlsplit(self._base_url).path
@@ -95,7 +95,7 @@ class SiteHooks:
         try:
             return user_name(user)
         except TypeError as error:
-            raise StartRefused(f"What the identify callable returns {error}") from None
+            raise StartRefused(f"identify must return {error}") from None
 
     def store(self, store_token: StoreToken, token: AccessToken, request: Request) -> Result:
         """Call ``store_token``; if it raises, once more: a pooled connection may have died.
@@ -126,7 +126,7 @@ class SiteHooks:
         )
 
     def failed(self, error: ConnectError, request: Request) -> Result:
-        """Return what ``on_failure`` makes of an error, or else the error's own fields."""
+        """Return ``on_failure``'s result, or else the error's fields."""
         result: Result = None
         if self._on_failure is not None:
             try:

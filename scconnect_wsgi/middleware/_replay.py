@@ -3,7 +3,7 @@
 A double click sends one callback twice, faster than a cookie can be removed. A second exchange of
 the same code would make a strict provider revoke the token that the first one brought (OAuth 2.1
 section 4.1.3). So each middleware remembers which flows this process is finishing or finished
-lately; it remembers nothing else. Another process cannot know: there the user sees the provider's
+recently; it remembers nothing else. Another process cannot know: there the user sees the provider's
 own refusal.
 """
 

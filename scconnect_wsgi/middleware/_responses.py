@@ -1,6 +1,6 @@
 """The responses of the middleware, as values: each is a WSGI application that answers one request.
 
-Browser files are in ``files``, and what our own pages say is in ``pages``.
+Browser files are in ``_files``, and what our own pages say is in ``_pages``.
 """
 
 from __future__ import annotations

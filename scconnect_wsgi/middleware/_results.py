@@ -1,4 +1,4 @@
-"""The way from what a site's callable returns to the query that the page's callback receives."""
+"""Turn what a site's callable returns into the page's query."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class OAuth1:
     ) -> None:
         if not isinstance(provider, OAuth1Provider):
             raise ConfigurationError(
-                "provider", "must be an OAuth1Provider; SoundCloud of today is one for OAuth2."
+                "provider", "must be an OAuth1Provider. For SoundCloud today use OAuth2."
             )
         rsa = provider.signature_method.startswith("RSA")
         if not consumer_key:
@@ -91,7 +91,7 @@ class OAuth1:
             )
         if rsa != (rsa_key is not None):
             raise ConfigurationError(
-                "rsa_key", "belongs to a provider with signature_method RSA-SHA1, and to no other."
+                "rsa_key", "is required with signature_method RSA-SHA1, and not allowed otherwise."
             )
         self.provider = provider
         self.transport: Transport = transport or shared_transport()

@@ -81,7 +81,7 @@ class OAuth2:
     ) -> None:
         if not isinstance(provider, OAuth2Provider):
             raise ConfigurationError(
-                "provider", "must be an OAuth2Provider; one for OAuth1 speaks another protocol."
+                "provider", "must be an OAuth2Provider. For an OAuth1Provider use OAuth1."
             )
         if scope is not None and not isinstance(scope, str):
             raise ConfigurationError("scope", "must be one string, its words separated by spaces.")
@@ -172,9 +172,9 @@ class OAuth2:
         return replace(fresh, refresh_token=fresh.refresh_token or token.refresh_token, scope=scope)
 
     def authorization(self, token: AccessToken, method: str, url: str, form: str = "") -> str:
-        """Return the Authorization header of an API call (RFC 6750 section 2.1).
+        """Return the Authorization header of an API call.
 
-        It is the token, whatever is called.
+        It holds the token, and is the same for every call (RFC 6750 section 2.1).
         """
         return f"{self.provider.token_type} {token.token}"
 
@@ -368,9 +368,9 @@ def _check_token_type(value: object) -> None:
 
 
 def _expires_at(expires_in: object) -> int | None:
-    """Return when the token expires, in seconds since the epoch. None if nobody says.
+    """Return when the token expires, in seconds since the epoch.
 
-    Some providers write the number as a string.
+    None if the provider does not say. Some providers write the number as a string.
     """
     if expires_in is None:
         return None

@@ -168,7 +168,7 @@ class Sandbox:
         return OAuth1Provider(**{**fields, **overrides})
 
     def misbehave(self, *words: str) -> None:
-        """Have these faults from now on, and no others; without words, none.
+        """Replace the faults; without arguments, remove all.
 
         Raises ValueError for an unknown one.
         """

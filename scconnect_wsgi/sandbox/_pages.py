@@ -83,7 +83,7 @@ class Accounts:
         if not has_csrf_token(request, session):
             problem = "Please try again."
         elif not self._is_password(username, field_of(request, "password")):
-            problem = "This username and password do not belong together."
+            problem = "Wrong username or password."
         else:
             return self._log_in(session, username, form.after)
         return replace(form, username=username, problem=problem).show(request)

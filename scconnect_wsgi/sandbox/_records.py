@@ -32,7 +32,7 @@ class Session:
 
 @dataclass
 class Grant:
-    """What one user once allowed one application. If it is revoked, all its tokens are."""
+    """The permission that a user gave. If it is revoked, all its tokens are."""
 
     username: str
     revoked: bool = False

@@ -6,8 +6,8 @@ it moves to SCRIPT_NAME, so signatures over the whole URL still verify, and
 ``root + "/misbehave/html"`` is a root like any other. In a URL, a value that holds a slash is
 percent-encoded twice.
 
-Faults wrap the handlers of endpoints, which know nothing of them: ``network_faults`` delays and
-replaces what programs are answered, never the pages that people see; ``protocol_faults`` changes
+Faults wrap the handlers of endpoints, which know nothing of them: ``_network_faults`` delays and
+replaces what programs are answered, never the pages that people see; ``_protocol_faults`` changes
 what is in an answer.
 """
 
@@ -103,10 +103,19 @@ def parse(words: Iterable[str]) -> Faults:
 def _check(name: str, value: str) -> None:
     if not value.isascii() or not value.isprintable():  # it may become a header
         raise ValueError("A value must be printable ASCII.")
-    if name in _NUMBERS and not _NUMBERS[name](value) >= 0:  # NaN is refused as well
+    if name in _NUMBERS and not _number(name, value) >= 0:  # NaN is refused as well
         raise ValueError(f"The value of {name} must not be negative.")
     if name == "status" and not 200 <= int(value) <= 599:
         raise ValueError("A status lies between 200 and 599.")
+
+
+def _number(name: str, value: str) -> float:
+    kind = _NUMBERS[name]
+    try:
+        return kind(value)
+    except ValueError:
+        needed = "a whole number" if kind is int else "a number"
+        raise ValueError(f"The value of {name} must be {needed}.") from None
 
 
 def take_prefixes(environ: dict[str, object]) -> Faults:

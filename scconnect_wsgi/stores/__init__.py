@@ -6,7 +6,7 @@
 A store keeps ``Connection`` objects: an account, its token, and the user who connected it. The
 protocol ``Store`` says what a store must be able to do. A site with storage of its own needs none
 of this. A store of another kind is a class with the seven methods of ``Store``;
-tests/stores/test_store_contract.py checks what they promise.
+the docstrings of Store say what they promise.
 
 The other modules are the inside: ``_codec`` writes and encrypts tokens for both stores;
 ``_schema``, ``_engine``, ``_sqlite_file`` and ``_sql_errors`` are parts of SQLStore.

@@ -63,7 +63,7 @@ connections: Table = Table(
     Column("id", KEY, primary_key=True),
     Column("user_id", KEY, nullable=False, index=True),
     Column("api_url", KEY, nullable=False),
-    Column("token", Secret, nullable=False),  # what codec.py writes
+    Column("token", Secret, nullable=False),  # what _codec.py writes
     Column("obtained_at", BigInteger, nullable=False),
     Column("account_urn", KEY, nullable=False, index=True),
     Column("account", LONG_TEXT, nullable=False),  # JSON
@@ -114,7 +114,8 @@ def prepare(engine: Engine, steps: Sequence[Step] = STEPS) -> None:
             version = _read_version(connection)
             if version > len(steps):
                 raise StoreUnavailable(
-                    "The tables of scconnect-wsgi belong to a newer version of it: upgrade it here."
+                    "The tables of scconnect-wsgi were made by a newer version: upgrade "
+                    "scconnect-wsgi on this host."
                 )
             for number, step in enumerate(steps[version:], version + 1):
                 step(connection)

@@ -1,4 +1,4 @@
-"""What a store must be able to do."""
+"""The contract of a store."""
 
 from __future__ import annotations
 

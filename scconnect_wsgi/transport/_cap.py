@@ -36,7 +36,7 @@ def with_cap(raw: Any) -> Any:
 
 
 class _CappedBody:
-    """urllib3's response as requests uses it, less what is beyond the cap.
+    """urllib3's response; reading past the cap raises ProviderError.
 
     requests reads every body through ``stream``, those of redirects too. It calls ``read`` for
     what is left of a redirect whose body cannot be decoded; that is dropped with its connection.

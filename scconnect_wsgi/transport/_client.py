@@ -45,7 +45,7 @@ class HTTPRequest(NamedTuple):
 class HTTPResponse(NamedTuple):
     """A provider's response: a status of 2xx or 4xx, and a body of at most ``max_bytes``.
 
-    ``headers`` finds a name in whatever case if the transport made it.
+    ``headers`` ignores case if the transport made it.
     """
 
     status: int

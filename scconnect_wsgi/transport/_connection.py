@@ -1,8 +1,8 @@
 """The connections of every pool, for token requests and API calls alike.
 
-They read strictly (``strict``), keep the deadline of the call if one is set (``deadline``) and
-otherwise the timeout that requests or urllib3 gave them for each operation, and are not used again
-after they rested for a while.
+They read strictly (``_strict``), keep the deadline of the call if one is set (``_deadline``), or
+else the timeout that requests or urllib3 gave them for each operation, and are not used again
+after they were idle for a while.
 """
 
 from __future__ import annotations

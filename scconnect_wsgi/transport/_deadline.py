@@ -50,7 +50,7 @@ def current_deadline() -> Deadline | None:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[Deadline]:
-    """End everything that this thread's connections do inside within ``seconds``.
+    """Give all that this thread's connections do in the block ``seconds`` in total.
 
     A deadline inside another one is independent of it.
     """

@@ -18,7 +18,7 @@ from scconnect_wsgi.transport._tls import PATCHED_LATE
 Failure = ProviderError | ProviderUnavailable
 # What a request may raise because of the network or the other side.
 NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-MAX_RETRY_AFTER = 86_400  # seconds; what asks for more than a day is not meant for a user who waits
+MAX_RETRY_AFTER = 86_400  # seconds; no user waits longer than a day
 
 
 def error_for(exception: BaseException, host: str | None, *, sent: bool = False) -> Failure:
@@ -52,8 +52,8 @@ def error_for(exception: BaseException, host: str | None, *, sent: bool = False)
 def error_for_status(who: str, status: int, retry_after: str | None) -> Failure | None:
     """Return the error for a response of 429 (RateLimited) or 5xx, and None for any other.
 
-    ``who`` begins the sentence; ``retry_after`` is the header. After a 5xx nobody knows what the
-    request did; a request that was one too many did nothing.
+    ``who`` begins the sentence; ``retry_after`` is the header. After a 5xx the request may have had
+    an effect; after a 429 it had none.
     """
     if status != 429 and status < 500:
         return None

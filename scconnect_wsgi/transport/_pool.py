@@ -54,7 +54,7 @@ class Pool(HTTPAdapter):
     ) -> BaseHTTPResponse:
         """Send one request and return the response, its body unread.
 
-        Nothing of what requests would do on the way: no cookies, no redirects, no .netrc. Raises
+        Add nothing that requests would: no cookies, no redirects, no .netrc. Raises
         urllib3's errors, OSError and ValueError.
         """
         parts = urlsplit(url)
@@ -109,7 +109,7 @@ class Pool(HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: Any, verify: Any, cert: Any = None
     ) -> Any:
-        """Return what tells the connections of hosts apart, without the path of a CA bundle."""
+        """Return the pool key of a request, without the path of a CA bundle."""
         parts = urlsplit(request.url)
         return {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}, {}
 

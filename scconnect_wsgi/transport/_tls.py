@@ -25,8 +25,7 @@ def context_for(authorities: str, cert: str | tuple[str, str] | None = None) -> 
     ``authorities`` is the path of a PEM file or of an OpenSSL folder. Raises OSError for files that
     cannot be read or hold no certificates.
     """
-    # By its name in ssl, and now: what a module took from there at its import is not what gevent
-    # put there since.
+    # Looked up in ssl now: a name imported earlier would not be gevent's.
     if os.path.isdir(authorities):
         context = ssl.create_default_context(capath=authorities)
     else:

@@ -429,7 +429,7 @@ WRONG = [
         "at least 32",
         encryption_key=f"short {SECRET_KEY}",
     ),
-    wrong("a key to guess", "oauth2", "secret_key", "hard to guess", secret_key="ab" * 20),
+    wrong("a key to guess", "oauth2", "secret_key", "8 different characters", secret_key="ab" * 20),
     wrong("a key of blanks", "oauth2", "secret_key", "must not be empty", secret_key="  "),
     wrong(
         "one secret for two",
@@ -578,7 +578,13 @@ WRONG = [
         signature_method="ROT13",
     ),
     wrong("a realm with quotes", "oauth1", "realm", "without quotes", realm='the "realm"'),
-    wrong("RSA without a key", "oauth1", "rsa_key_file", "belongs to", signature_method="RSA-SHA1"),
+    wrong(
+        "RSA without a key",
+        "oauth1",
+        "rsa_key_file",
+        "is required with",
+        signature_method="RSA-SHA1",
+    ),
     wrong(
         "an RSA key that is none",
         "oauth1",

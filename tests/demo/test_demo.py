@@ -297,7 +297,7 @@ def test_a_site_with_oauth1_is_told_that_soundcloud_has_retired_it():
         ("SCCONNECT_CLIENT_SECRET", "geh\xe9im", "printable ASCII"),
         ("SCCONNECT_SECRET_KEY", "", "not set"),
         ("SCCONNECT_SECRET_KEY", "too-short-to-be-a-key", "at least 32"),
-        ("SCCONNECT_SECRET_KEY", "ab" * 20, "hard to guess"),
+        ("SCCONNECT_SECRET_KEY", "ab" * 20, "8 different characters"),
         ("SCCONNECT_BASE_URL", "", "not set"),
         ("SCCONNECT_BASE_URL", "http://app.example", "https://"),
         ("SCCONNECT_BASE_URL", "app.example", "full URL"),

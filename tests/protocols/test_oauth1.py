@@ -493,7 +493,7 @@ def rsa_provider(method="RSA-SHA1"):
 
 def test_a_key_belongs_to_rsa_and_rsa_to_a_key(rsa_pair):
     for method, key in (("RSA-SHA1", None), ("HMAC-SHA1", rsa_pair[0])):
-        with pytest.raises(ConfigurationError, match="belongs") as caught:
+        with pytest.raises(ConfigurationError, match="is required with signature_method") as caught:
             OAuth1("key", "secret", provider=rsa_provider(method), rsa_key=key)
         assert caught.value.option == "rsa_key"
 

@@ -997,10 +997,19 @@ def test_revoked_closes_the_sign_out(misbehaving, browser, way):
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("words", [["slow=-1"], ["drip=nan"], ["status=600"], ["429=soon"]])
-def test_a_fault_with_a_value_that_it_cannot_have_is_refused(words):
-    with pytest.raises(ValueError, match=r"negative|600|599|soon"):
-        Sandbox(misbehave=words)
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("slow=-1", "slow must not be negative"),
+        ("drip=nan", "drip must not be negative"),
+        ("status=600", "between 200 and 599"),
+        ("slow=x", "slow must be a number"),
+        ("429=soon", "429 must be a whole number"),
+    ],
+)
+def test_a_fault_with_a_value_that_it_cannot_have_is_refused(word, problem):
+    with pytest.raises(ValueError, match=problem):
+        Sandbox(misbehave=[word])
 
 
 def test_a_fault_nobody_knows_is_refused():

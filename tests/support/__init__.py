@@ -11,7 +11,7 @@ Sites and providers:
 
 * site: a site with the button on a real socket, and a store for its tokens
 * flows: the flows of both protocols against a sandbox, without a site
-* world: a site and a provider without the middleware, for tests of the browser files alone
+* world: a site and a provider without the middleware, for tests of the browser files only
 * wire: the hostile server, which sends exactly the bytes that a test wants sent
 * sites, frameworks: the same small site in each framework, and which of them are tested
 * showcase: every page that a user sees

@@ -1,4 +1,4 @@
-"""A site and a provider, two sites to a browser, for tests of the browser files alone.
+"""A site and a provider, two sites to a browser, for tests of the browser files only.
 
 The site serves the files of assets/ and pages that tests write; no middleware takes part.
 """
