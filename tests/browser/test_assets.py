@@ -12,7 +12,7 @@ from support.flows import CODES
 from support.page import Elements, contrast
 from support.paths import CHECKOUT
 from support.site import JOE
-from support.windows import closed, heard, opened, popup_of, press
+from support.windows import REST, closed, heard, opened, popup_of, press
 from support.world import (
     NAUGHTY,
     NO_POPUP,
@@ -207,6 +207,34 @@ def test_threat_25_a_blocked_popup_becomes_a_full_page_flow(context, world):
     assert heard(page, 0) == []
     page.go_back()
     assert heard(page, 0) == []
+
+
+CLICK = "document.querySelector('#sc-connect').click();"
+MARKED = f'<a id="sc-connect" href="{endpoint()}" data-sc-connect>Connect</a>'
+
+
+@pytest.mark.threat(25)
+@browser_test
+@pytest.mark.parametrize(
+    ("script", "body", "click"),
+    [
+        (prepare(endpoint()), "", CLICK),
+        ("", MARKED, CLICK),
+        ("", "", "SC.Connect.open();"),
+    ],
+    ids=["prepared", "marked", "open"],
+)
+def test_threat_25_the_popup_opens_before_the_click_has_ended(context, world, script, body, click):
+    """Later, browsers take it for a popup that nobody asked for, and block it."""
+    spy = """
+        var calls = 0;
+        window.open = function () {
+            calls += 1;
+            return {closed: false, focus() {}, close() {}};
+        };
+    """
+    page = opened(context, world.page(spy + script, body=body))
+    assert page.evaluate(f"() => {{ {click} return calls; }}") == 1
 
 
 @browser_test
@@ -408,6 +436,35 @@ def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
     assert heard(page, 0) == []
     page.evaluate("postMessage({flow, query: '?from=here'}, location.origin)")
     assert heard(page) == [[["from", "here"]]]
+
+
+OPENER_OF_ANOTHER_SITE = """url => {
+    window.heard = [];
+    addEventListener('message', event => heard.push({data: JSON.stringify(event.data)}));
+    const button = document.createElement('button');
+    button.id = 'open';
+    button.textContent = 'open';
+    button.onclick = () => open(url, 'sc-connect-guessed', 'popup');
+    document.body.append(button);
+}"""
+
+
+@pytest.mark.threat(23)
+@browser_test
+def test_threat_23_a_page_of_another_site_that_opens_the_popup_hears_nothing(context, world):
+    page = opened(
+        context,
+        world.page(
+            "new BroadcastChannel('sc-connect:guessed').onmessage = ({data}) => heard.push({data});"
+        ),
+    )
+    other = opened(context, f"{world.provider}/authorize?wait=1")
+    other.evaluate(OPENER_OF_ANOTHER_SITE, f"{world.site}/sc-connect/close.html?secret=1")
+    assert closed(popup_of(other, "#open"))
+    assert heard(page) == [[["data", "?secret=1"]]]  # it was delivered to its own site
+    other.wait_for_timeout(REST)
+    other.evaluate("postMessage('the only one', location.origin)")
+    assert heard(other) == [[["data", '"the only one"']]]
 
 
 @browser_test

@@ -340,8 +340,7 @@ def test_48_an_account_without_a_key_logs_nobody_in(store, id):
         assert connections.connect(AccessToken("t"), user="u").account.urn == ""
 
 
-@pytest.mark.threat(48)
-def test_48_a_key_that_is_too_long_for_a_database_is_said(store):
+def test_a_key_that_is_too_long_for_a_database_is_said(store):
     with answering_me({"urn": "u" * 250}) as root:
         connections = Connections(flow_for("oauth2", root), store, identify=identify)
         with pytest.raises(StorageFailed, match="255 characters"):
@@ -463,13 +462,15 @@ def test_no_refresh_token_is_used_up_for_a_provider_without_a_sign_out(root, sto
     assert store.of_user("u") == []
 
 
+@pytest.mark.threat(51)
 @pytest.mark.parametrize("habit", ["down", "status=500", "html403", "revoked"])
-def test_whatever_the_provider_answers_the_connection_is_gone(root, flow, store, habit):
+def test_threat_51_whatever_the_provider_answers_the_connection_is_gone(root, flow, store, habit):
     url = f"{root}/misbehave/{habit}/sign-out"
     spoiled = flow_for("oauth2", root, sign_out_url=url, transport=quick_transport())
     connections = Connections(spoiled, store, identify=identify)
     connection = connections.connect(dance(flow), user="u")
     connections.disconnect(connection.id, user="u")
+    assert connections.of_user("u") == []  # what the page shows
     with pytest.raises(NotConnected):
         store.load(connection.id)
 

@@ -317,8 +317,9 @@ def test_a_valid_token_serves_while_the_provider_is_down(site):
 # What was lost
 
 
-def test_a_refresh_token_is_not_redeemed_twice_by_one_call(site):
-    """Threat 35: the answer is lost on the way, and nothing is sent again automatically."""
+@pytest.mark.threat(35)
+def test_threat_35_a_refresh_token_is_not_redeemed_twice_by_one_call(site):
+    """The answer is lost on the way, and nothing is sent again automatically."""
     site.outdate()
     with (
         site.session(site.with_habit("refresh-lost")) as session,

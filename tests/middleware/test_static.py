@@ -20,7 +20,8 @@ from support.flows import flow_for
 from support.site import KEY, Store, page_of_the_site, running_site
 
 import scconnect_wsgi
-from scconnect_wsgi import SCConnect
+from scconnect_wsgi import SCConnect, errors
+from scconnect_wsgi.middleware import _files
 from scconnect_wsgi.middleware._files import FILES, BrowserFile, asset_folder, browser_files
 
 SCRIPT = "text/javascript; charset=utf-8"
@@ -49,6 +50,18 @@ TABLE = {
     "sc-disconnect.svg": ("image/svg+xml", PICTURE),
 }
 PLAIN = {"Accept-Encoding": "identity"}
+
+
+def from_above_the_assets(module):
+    """Return the path of a module's file from the folder above the assets.
+
+    That folder is the package if it is installed, and the checkout otherwise.
+    """
+    return Path(module.__file__).relative_to(asset_folder().parent).as_posix()
+
+
+ERRORS = from_above_the_assets(errors)
+SERVER_OF_FILES = from_above_the_assets(_files)
 NOT_THERE = [
     "",
     "nothing.js",
@@ -58,15 +71,16 @@ NOT_THERE = [
     "close.html/x",
     "close.html~",
     "./close.html",
-    "../static.py",
-    "../../pyproject.toml",
+    f"../{ERRORS}",
+    f"../{SERVER_OF_FILES}",
+    "../../../../../../../../etc/passwd",
     "..",
-    "..%2fstatic.py",
-    "%2e%2e/static.py",
-    "%2e%2e%2fstatic.py",
-    "%252e%252e/static.py",
-    "..\\static.py",
-    "..%5cstatic.py",
+    f"..%2f{ERRORS}",
+    f"%2e%2e/{ERRORS}",
+    f"%2e%2e%2f{ERRORS}",
+    f"%252e%252e/{ERRORS}",
+    f"..\\{ERRORS}",
+    f"..%5c{ERRORS}",
     "close.html%00",
     "%00",
     "close.html%00.png",
@@ -78,7 +92,7 @@ NOT_THERE = [
     "__init__.py",
     "%e2%80%ae",
     "close.html%20",
-    "....//static.py",
+    f"....//{ERRORS}",
     "<script>alert(1)</script>",
     "a" * 5000,
 ]
@@ -126,7 +140,8 @@ def assert_says_nothing_of_the_machine(text):
     ):
         assert word not in text
     for word in (
-        "static.py",
+        "errors.py",
+        "_files.py",
         "site-packages",
         "Traceback",
         "passwd",
@@ -157,6 +172,12 @@ def test_threat_34_every_file_of_the_table_is_served_as_it_lies_on_the_disk(site
 
 
 @pytest.mark.threat(34)
+@pytest.mark.parametrize("name", [ERRORS, SERVER_OF_FILES])
+def test_threat_34_what_the_paths_below_lead_to_is_there(name):
+    assert (asset_folder() / ".." / name).is_file()
+
+
+@pytest.mark.threat(34)
 @pytest.mark.parametrize("name", NOT_THERE, ids=lambda name: ascii(name[:30]))
 def test_threat_34_any_other_name_is_not_found_and_tells_nothing_of_the_machine(site, name):
     parts = urlsplit(site.url)
@@ -178,7 +199,7 @@ def test_threat_34_any_other_name_is_not_found_and_tells_nothing_of_the_machine(
 
 @pytest.mark.threat(34)
 @pytest.mark.parametrize(
-    "name", ["\x00", "\xff", "..\\x", "../static.py", "\r\n", "close.html\x00", "\ud800"], ids=ascii
+    "name", ["\x00", "\xff", "..\\x", f"../{ERRORS}", "\r\n", "close.html\x00", "\ud800"], ids=ascii
 )
 def test_threat_34_raw_bytes_in_the_name_are_not_found(name):
     status, headers, body = raw("/sc-connect/" + name)

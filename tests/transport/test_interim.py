@@ -229,6 +229,87 @@ def test_threat_46_interim_responses_without_end_are_an_error(fails, data):
     assert peak < 50_000_000
 
 
+# Parts of the final response that never end
+
+HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = HEADER + b"Transfer-Encoding: chunked\r\n\r\n"
+LETTERS = b"x" * 50_000
+LINES = b"X-Line: x\r\n" * 5_000
+MOST = (
+    1_000  # pieces that are sent, 50 MB in all: a call without a bound is to fail, not the machine
+)
+WITHOUT_END = {
+    "a chunk size": (CHUNKED, b"0" * 50_000),
+    "a chunk extension": (CHUNKED + b"1;", LETTERS),
+    "a chunk extension behind a chunk": (CHUNKED + b"1\r\n{\r\n1;name=", LETTERS),
+    "a header line": (HEADER + b"X-Line: ", LETTERS),
+    "headers": (HEADER, LINES),
+    "a trailer line": (CHUNKED + b"2\r\n{}\r\n0\r\nX-Line: ", LETTERS),
+}
+
+
+def going_on(beginning, more):
+    """Say the beginning of an answer and then the same piece for long, and never end it."""
+
+    def talk(connection):
+        connection.request()
+        connection.send(beginning)
+        for _ in range(MOST):
+            connection.send(more)
+        connection.request()
+
+    return talk
+
+
+def plain_get(url):
+    with sessions_of(flow_at(url, timeout=1), "joe") as (joe,):
+        with pytest.raises(requests.RequestException) as caught:
+            joe.get("/me")
+        assert "token of joe" not in str(caught.value)
+
+
+def me(url):
+    with (
+        sessions_of(flow_at(url, timeout=1), "joe") as (joe,),
+        pytest.raises((ProviderError, ProviderUnavailable)),
+    ):
+        joe.me()
+
+
+def token_request(url):
+    with pytest.raises((ProviderError, ProviderUnavailable)):
+        flow_at(url, timeout=1).refresh(AccessToken("old", refresh_token="bob"))
+
+
+@contextmanager
+def bounded():
+    """Fail if what happens inside takes much time or memory."""
+    start = time.monotonic()
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+    assert time.monotonic() - start < 1 + SLACK
+
+
+@pytest.mark.threat(46)
+@pytest.mark.parametrize("fails", [token_request, me, plain_get])
+@pytest.mark.parametrize(("beginning", "more"), WITHOUT_END.values(), ids=WITHOUT_END)
+def test_threat_46_a_line_or_a_header_without_end_is_one_typed_error(fails, beginning, more):
+    with wire(going_on(beginning, more)) as server, bounded():
+        fails(server.url)
+
+
+@pytest.mark.threat(46)
+@pytest.mark.parametrize("fails", [token_request, me])
+def test_threat_46_trailers_without_end_keep_the_deadline(fails):
+    with wire(going_on(CHUNKED + b"2\r\n{}\r\n0\r\n", LINES)) as server, bounded():
+        fails(server.url)
+
+
 # What comes behind an answer
 
 

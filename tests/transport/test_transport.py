@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
@@ -565,7 +566,14 @@ def test_threat_29_the_body_is_capped(framing):
 @pytest.mark.parametrize("habit", ["huge", "gzip-bomb"])
 def test_threat_29_what_would_fill_the_memory_is_left_unread(habit):
     with serve(Sandbox(misbehave=[habit])) as server:
-        failure(PATIENT, f"{server.url}/oauth", ProviderError)
+        failure(PATIENT, f"{server.url}/oauth", ProviderError)  # the sandbox packs its bomb once
+        tracemalloc.start()
+        try:
+            failure(PATIENT, f"{server.url}/oauth", ProviderError)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 4_000_000  # the answer has 64 MB
 
 
 @pytest.mark.threat(29)
