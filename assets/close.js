@@ -18,6 +18,7 @@
     ['flow_mismatch', 'The answer that came back does not belong to the connection you started.'],
     ['flow_finished', 'This step was taken before: a double click, Back or a reload brought you here again.'],
     ['wrong_user', 'You are signed in here as somebody else than when you started.'],
+    ['not_signed_in', 'You are not signed in here, so there is nobody to connect the account to.'],
     ['provider_unavailable', 'The other service is not answering at the moment.'],
     ['provider_error', 'The other service reported a problem.'],
     ['storage_failed', 'You allowed the connection, but this site could not save it.'],
@@ -44,6 +45,10 @@
       'Close this window, sign in with the account you started with, and press the button once more.',
       'Go back to the site, sign in with the account you started with, and press the button once more.',
     ]],
+    ['not_signed_in', [
+      'Close this window, sign in on the site, and press the button once more.',
+      'Go back to the site, sign in, and press the button once more.',
+    ]],
     ['provider_unavailable', LATER],
     ['provider_error', LATER],
     ['start_refused', [
@@ -52,7 +57,7 @@
     ]],
   ]);
 
-  // For the site's developer, in the console only: the likely cause, and what to do.
+  // For the site's developer, in the consoles of this window and of the page: the likely cause, and what to do.
   const ADVICE = new Map([
     ['access_denied', 'Nothing is wrong. Keep the button on the page, and do not start another flow automatically.'],
     ['flow_expired',
@@ -67,8 +72,12 @@
       'The same callback came twice. The first one counted, and store_token was not called again; look in '
         + 'your storage for the token.'],
     ['wrong_user',
-      'identify(request) returned a different user than at the start, or nobody is signed in. It must return '
-        + 'the same string for the same user on both requests, even if the session was renewed.'],
+      'identify(request) returned a different user than at the start. It must return the same string for the '
+        + 'same user on both requests, even if the session was renewed.'],
+    ['not_signed_in',
+      'identify(request) named nobody. Show the button to signed-in users only, or give SCConnect the page where '
+        + 'users sign in: sign_in_url="/login". If they are signed in, check that the session\'s cookie belongs to '
+        + 'the host of base_url.'],
     ['provider_unavailable',
       'The provider cannot be reached from your server, or it asked to wait. Look at its status page and at '
         + 'your log; Transport(proxy=..., ca_bundle=...) sets a proxy or a private CA.'],
@@ -93,25 +102,66 @@
     }
   }
 
-  const say = (id, text) => {
-    document.getElementById(id).textContent = text;
+  // The sentences of this page by their English ones, in each language: close.html has them. A language of the site's own
+  // may lack some.
+  const texts = attempt(() => JSON.parse(document.querySelector('main').dataset.texts)) || {};
+
+  // Returns the first language of the user's that there is: for de-AT also de. English is always there.
+  function chosenLanguage() {
+    for (const wanted of navigator.languages || []) {
+      const parts = wanted.toLowerCase().split('-');
+      for (; parts.length > 0; parts.pop()) {
+        const tag = parts.join('-');
+        if (tag === 'en' || Object.prototype.hasOwnProperty.call(texts, tag)) return tag;
+      }
+    }
+    return 'en';
+  }
+
+  const language = chosenLanguage();
+  const translated = texts[language] || {};
+  const translate = (text) => translated[text] || text;
+  document.documentElement.lang = language;
+  if (/^(ar|dv|fa|he|ps|ur|yi)\b/.test(language)) document.documentElement.dir = 'rtl';
+
+  const say = (id, text, values = {}) => {
+    const fill = (placeholder, name) => values[name] || placeholder;
+    document.getElementById(id).textContent = translate(text).replace(/\{(\w+)\}/g, fill);
   };
 
-  function show(query, popup) {
-    const code = query.get('error');
+  const query = new URLSearchParams(location.search);
+  const code = query.get('error');
+  const advice = code === null ? '' : ADVICE.get(code) || UNKNOWN_ADVICE;
+
+  function show(popup) {
     const failed = code !== null;
     const finished = code === 'flow_finished'; // the first time may have succeeded
     const heading = finished ? 'Already done' : failed ? 'Not connected' : 'You are connected';
     const next = failed ? NEXT.get(code) || AGAIN : ['You can close this window.', 'You can go on where you left off.'];
-    document.title = heading;
+    document.title = translate(heading);
     say('heading', heading);
     say('reason', failed ? REASONS.get(code) || UNKNOWN_REASON : '');
     say('parting', next[popup ? 0 : 1]);
     say('on', failed ? 'Back to the site' : 'Continue to the site');
     document.documentElement.className = `${failed && !finished ? 'failed' : 'connected'} ${popup ? 'popup' : 'page'}`;
     if (!failed) return;
-    console.warn('sc-connect:', code, query.get('error_description') || '');
-    console.warn('sc-connect:', ADVICE.get(code) || UNKNOWN_ADVICE);
+    const id = query.get('error_id');
+    if (/^[0-9a-f]{8}$/.test(id)) say('error-id', 'Error {id}', { id });
+    console.warn('sc-connect:', code, query.get('error_description') || '', advice);
+  }
+
+  // A popup that closed now would leave a user with a page that knows nothing.
+  function explain() {
+    if (query.get('relay') === 'refused') {
+      say('parting', NEXT.get('start_refused')[0]);
+      console.error(`sc-connect: This window ended at ${location.origin}, because another deployment of the site began this flow, `
+        + 'and the answer was not sent on to it. The reason is above, and in the log of the server.');
+      return;
+    }
+    say('parting', 'The page you came from is at another address, so it does not know of this. Close this window, and open '
+      + 'that page at {address}.', { address: location.origin });
+    console.error(`sc-connect: This window ended at ${location.origin}, and the page that opened it has another origin, `
+      + 'which no answer can reach. Set base_url to the address of the page, or redirect people to this one.');
   }
 
   // What sc-connect.js left in this window. It is removed, so that a reload delivers nothing. The window's name is
@@ -121,16 +171,19 @@
     attempt(() => sessionStorage.removeItem(FLOW));
     const named = /^sc-connect-(.+)$/.exec(window.name);
     if (named) window.name = '';
-    return flow || (named ? { id: named[1] } : {});
+    return flow || (named ? { id: named[1], isNamed: true } : {});
   }
+
+  // What sc-connect.js gets to read: the query as it is, and the advice behind a #. The & is for a page that has an
+  // earlier sc-connect.js, which takes the advice for one more field.
+  const answer = advice ? `${location.search}&#${advice}` : location.search;
 
   // In three ways, because each of them fails somewhere: BroadcastChannel in old browsers and for a framed page,
   // window.opener after a Cross-Origin-Opener-Policy, storage events sometimes in WebKit.
   function deliver(id) {
-    const query = location.search;
-    attempt(() => new BroadcastChannel(`sc-connect:${id}`).postMessage(query));
-    attempt(() => window.opener.postMessage({ flow: id, query }, location.origin));
-    attempt(() => localStorage.setItem(`sc-connect:${id}`, query));
+    attempt(() => new BroadcastChannel(`sc-connect:${id}`).postMessage(answer));
+    attempt(() => window.opener.postMessage({ flow: id, query: answer }, location.origin));
+    attempt(() => localStorage.setItem(`sc-connect:${id}`, answer));
     attempt(() => localStorage.removeItem(`sc-connect:${id}`));
   }
 
@@ -138,7 +191,7 @@
   function goHome({ page, button, started }) {
     const home = attempt(() => new URL(page, location.origin).href);
     if (!page || !home || !home.startsWith(`${location.origin}/`) || Date.now() - started > PATIENCE) return false;
-    attempt(() => sessionStorage.setItem(RESULT, JSON.stringify({ button, query: location.search })));
+    attempt(() => sessionStorage.setItem(RESULT, JSON.stringify({ button, query: answer })));
     location.replace(home);
     return true;
   }
@@ -148,9 +201,12 @@
 
   // Browsers let a script close some tabs that the user opened with a link. So this closes only popups: one of a
   // flow, or one that a page of this site opened.
-  const opened = attempt(() => window.opener.location.origin) === location.origin;
+  const opened = attempt(() => window.opener.origin) === location.origin;
+  // A page of this origin would have left its flow in the storage, whatever its window shows by now.
+  const elsewhere = flow.isNamed && !opened && Boolean(attempt(() => !window.opener.closed));
   const popup = Boolean(flow.id || opened);
-  show(new URLSearchParams(location.search), popup);
+  show(popup);
   if (flow.id) deliver(flow.id);
-  if (popup) window.close();
+  if (elsewhere) explain();
+  else if (popup) window.close();
 })();

@@ -1,4 +1,4 @@
-/** The types of sc-connect.js, a classic script that defines `window.SC`. See docs/browser.md for the manual. */
+/** The types of sc-connect.js, a script that defines `window.SC`. See docs/browser.md for the manual. */
 
 declare namespace SC.Connect {
   /** Why a flow failed. A site's `on_failure` can add codes. */
@@ -8,19 +8,25 @@ declare namespace SC.Connect {
     | 'flow_mismatch'
     | 'flow_finished'
     | 'wrong_user'
+    | 'not_signed_in'
     | 'provider_unavailable'
     | 'provider_error'
     | 'storage_failed'
     | 'start_refused';
 
   /**
-   * What the site's `store_token` returned, with every value as text; or `error` (an ErrorCode) with
-   * `error_description`, a sentence for developers. This is a hint, not a proof: ask the server whose account it is.
+   * What the site's `store_token` returned, with every value as text: `true`, and a list or an object as JSON. Fields
+   * beyond 2 KB are left out, and `fields_dropped` is their number. After a failure: `error` (an ErrorCode) with
+   * `error_description`, a sentence for developers, and `error_id`, which finds the failure in the server's log.
+   * This is a hint, not a proof: ask the server whose account it is.
    */
   type Fields = { [name: string]: string | undefined };
 
   interface Options {
-    /** Where a flow starts, on the page's own origin. Default: `oauth/request_token` next to the folder of sc-connect.js. */
+    /**
+     * Where a flow starts, on the page's own origin. Default: `oauth/request_token` next to the folder of sc-connect.js, if
+     * the script was loaded from there; else what `SC.Connect.options` says, or `/oauth/request_token`.
+     */
     request_token_endpoint?: string;
     /** The address the provider redirects to. It is part of the specification; the browser does not need it. */
     access_token_endpoint?: string;

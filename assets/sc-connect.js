@@ -3,8 +3,8 @@
   'use strict';
 
   // Only a value that a script has set counts: an element such as <a id="SC"> would shadow it otherwise.
-  const SC = (window.SC = (Object.prototype.hasOwnProperty.call(window, 'SC') && window.SC) || {});
-  if (SC.Connect && SC.Connect.prepareButton) return; // included twice
+  const published = () => (Object.prototype.hasOwnProperty.call(window, 'SC') ? window.SC : null);
+  if (attempt(() => published().Connect.prepareButton)) return; // included twice
 
   const WIDTH = 456; // CSS pixels; providers design their popup pages for this size
   const HEIGHT = 550;
@@ -12,17 +12,28 @@
   const GRACE = 3; // checks: a popup can seem closed just before its answer arrives
   const FLOW = 'sc-connect:flow'; // sessionStorage, read by close.js: the flow of its window
   const RESULT = 'sc-connect:result'; // sessionStorage, written by close.js: the result of a flow without a popup
+  const MARKED = '[data-sc-connect]:not(form)'; // not forms, because their fields can shadow any property
 
   // Read a property or method of the document itself. Injected markup such as <img name="currentScript"> can
   // shadow any of them on `document`.
   const ofDocument = (name) => Reflect.get(Document.prototype, name, document);
+  const select = (selector) => Array.from(ofDocument('querySelectorAll').call(document, selector));
 
   // A page in <iframe srcdoc> has its parent's origin, but its address has none.
   const ORIGIN = location.protocol === 'about:' ? window.origin : location.origin;
 
-  // Relative to this script, so that it is right below any prefix.
-  const own = ofDocument('currentScript');
-  const START = attempt(() => new URL('../oauth/request_token', own.src).pathname) || '/oauth/request_token';
+  // Where a flow starts if its file, or button.css, is at an address in this text. So the default is right below any
+  // prefix.
+  function startBeside(text) {
+    const [file] = /https?:[^\s()?#]+?\/sc-connect(\.js|\/button\.css)/.exec(text) || [];
+    return file && ORIGIN + new URL('../oauth/request_token', file).pathname;
+  }
+
+  // A stack trace says where this script came from, for a module as well, which has no document.currentScript, and
+  // markup cannot change it. If the script is in a bundle, or a loader evaluates its text, an element of the page may
+  // say it, unless the page itself does: sanitizers let no script or link through.
+  const own = startBeside(new Error().stack);
+  let nearby = startBeside(select('script[src], link[href]').map(({ src, href }) => src || href).join(' '));
 
   const flows = new Map(); // id -> flow: every flow that may still get an answer
   const latest = new Map(); // button, or the address given to open() -> the flow whose popup a click brings to the front
@@ -60,30 +71,45 @@
     for (const type of ['DOMContentLoaded', 'load']) window.addEventListener(type, soon);
   });
 
-  // fromEntries defines its keys instead of assigning them, so "__proto__" is a field like any other.
-  const decode = (query) => Object.fromEntries(new URLSearchParams(query));
+  // Where a flow starts if neither the button nor its options say so.
+  function defaultStart() {
+    const { request_token_endpoint: given } = Connect.options || {};
+    if (!own && !given && !nearby) {
+      nearby = `${ORIGIN}/oauth/request_token`;
+      console.warn(`sc-connect: flows start at ${nearby}, because this page does not show where sc-connect.js comes from. `
+        + 'If that is wrong, set request_token_endpoint or data-sc-connect.');
+    }
+    return own || given || nearby;
+  }
+
+  // A message is the query of close.html and, after a failure, a # and the likely cause. fromEntries defines its keys
+  // instead of assigning them, so "__proto__" is a field like any other.
+  function read(message) {
+    const [query, advice = ''] = message.split('#');
+    const fields = Object.fromEntries(new URLSearchParams(query));
+    if ('error' in fields) console.warn('sc-connect:', fields.error, fields.error_description || '', advice);
+    return fields;
+  }
 
   function claim(name) {
     if (!returned || returned.button !== name) return null;
     const { query } = returned;
     returned = null;
-    return decode(query);
+    return read(query);
   }
 
   function report(options, fields) {
-    const failed = 'error' in fields;
-    if (failed) console.warn('sc-connect:', fields.error, fields.error_description || '');
     if (options.callback) options.callback(fields);
-    const other = failed ? options.error : options.success;
+    const other = 'error' in fields ? options.error : options.success;
     if (other) other(fields);
   }
 
   // close.js answers in three ways at once, because each of them fails in some browser. The first answer counts.
-  function deliver(id, query) {
+  function deliver(id, message) {
     const flow = flows.get(id);
-    if (!flow || typeof query !== 'string') return;
+    if (!flow || typeof message !== 'string') return;
     end(flow);
-    flow.done(decode(query));
+    flow.done(read(message));
   }
 
   function end(flow) {
@@ -113,9 +139,12 @@
     return `popup=yes,scrollbars=yes,resizable=yes,width=${WIDTH},height=${HEIGHT},left=${left},top=${top}`;
   }
 
-  // Reports once that the popup seems closed. A popup cut off by a Cross-Origin-Opener-Policy always seems closed, but
-  // then this page does not have the focus. A later answer is still delivered.
+  // Reports what the popup shows, and once that it seems closed. A popup cut off by a Cross-Origin-Opener-Policy always
+  // seems closed, but then this page does not have the focus. A later answer is still delivered.
   function look(flow) {
+    // A popup that says why nothing was started stays open, so this page finds out here.
+    const notice = attempt(() => flow.popup.document.querySelector('meta[name=sc-connect]').content);
+    if (notice) deliver(flow.id, notice);
     flow.looks = flow.popup.closed && ofDocument('hasFocus').call(document) ? (flow.looks || 0) + 1 : 0;
     if (flow.looks < GRACE) return;
     clearInterval(flow.timer);
@@ -166,8 +195,9 @@
   // would start on another site.
   function route({ button, options }) {
     const marked = button.dataset.scConnect;
-    const link = marked === undefined ? '' : marked || button.getAttribute('href') || '';
-    const url = local(options.request_token_endpoint || (link[0] === '#' ? '' : link) || START);
+    const href = button.getAttribute('href') || button.getAttribute('xlink:href') || '';
+    const link = marked === undefined ? '' : marked || href;
+    const url = local(options.request_token_endpoint || (link[0] === '#' ? '' : link) || defaultStart());
     const page = url.href;
     const named = url.searchParams.get('return_to');
     url.searchParams.delete('return_to');
@@ -175,15 +205,15 @@
     return home ? { start: url.href, page, home } : { start: url.href };
   }
 
-  // Returns false if a listener of the page called preventDefault().
-  function tell(button, name, detail) {
-    const event = new CustomEvent(`scconnect:${name}`, { bubbles: true, cancelable: true, detail });
-    return EventTarget.prototype.dispatchEvent.call(button.isConnected ? button : document, event);
-  }
+  // Returns false if a listener of the page called preventDefault(). The event leaves a shadow root as well.
+  const dispatch = (target, event) => EventTarget.prototype.dispatchEvent.call(target, event);
+  const SEEN = { bubbles: true, cancelable: true, composed: true };
+  const tell = ({ button }, name, detail) =>
+    dispatch(button.isConnected ? button : document, new CustomEvent(`scconnect:${name}`, { ...SEEN, detail }));
 
   function answer(state, fields) {
     const { home } = attempt(() => route(state)) || {};
-    const leaving = tell(state.button, 'error' in fields ? 'failed' : 'done', fields) && home;
+    const leaving = tell(state, 'error' in fields ? 'failed' : 'done', fields) && home;
     report(state.options, fields);
     if (!leaving) return;
     for (const [name, value] of Object.entries(fields)) home.searchParams.append(name, value);
@@ -205,10 +235,10 @@
     const { button, name, options } = state;
     if (!options) return;
     event.preventDefault(); // href="#" would jump to the top, href="javascript:..." would run
-    if (focused(button) || refuses(state) || !tell(button, 'start', null)) return;
+    if (focused(button) || refuses(state) || !tell(state, 'start', null)) return;
     const flow = { key: button, button, done: (fields) => state.options && answer(state, fields) };
     flow.gone = () => {
-      tell(button, 'closed', null);
+      tell(state, 'closed', null);
       if (options.closed) options.closed();
     };
     const popup = options.popup === undefined ? button.dataset.scPopup !== 'false' : options.popup;
@@ -226,10 +256,14 @@
     missing('tabindex', '0');
     button.addEventListener('click', (event) => click(event, state));
     button.addEventListener('keydown', (event) => {
-      if (native || !(event.key === ' ' || (event.key === 'Enter' && !button.hasAttribute('href')))) return;
-      event.preventDefault(); // the space bar would scroll
-      button.click();
+      if (native || (event.key !== ' ' && event.key !== 'Enter')) return;
+      event.preventDefault(); // the space bar would scroll, and Enter would click a link once more
+      dispatch(button, new MouseEvent('click', SEEN)); // a link in a drawing has no click()
     });
+    // With hx-boost, htmx (2 and 4) would fetch the address as well, and lead the page there.
+    for (const type of ['htmx:beforeRequest', 'htmx:before:request']) {
+      button.addEventListener(type, (event) => event.target === button && event.preventDefault());
+    }
     button.removeAttribute('aria-busy'); // in case it is a copy of a busy button
     buttons.set(button, state);
     return state;
@@ -237,7 +271,7 @@
 
   function prepareButton(node, options) {
     const button = node && !node.nodeType ? node[0] : node; // also accepts a jQuery object
-    if (!button) {
+    if (!button || button.nodeType !== 1) {
       console.warn('SC.Connect.prepareButton: there is no such button on this page');
       return;
     }
@@ -259,10 +293,10 @@
 
   function open(options) {
     const settings = options || {};
-    const { signal, request_token_endpoint: start = START } = settings;
-    const earlier = focused(start);
+    const { signal, request_token_endpoint: address = defaultStart() } = settings;
+    const earlier = focused(address);
     if (earlier) return earlier.promise;
-    const flow = { key: start, gone: () => settings.closed && settings.closed() };
+    const flow = { key: address, gone: () => settings.closed && settings.closed() };
     flow.promise = new Promise((resolve, reject) => {
       if (signal && signal.aborted) throw signal.reason;
       flow.reject = reject;
@@ -270,30 +304,69 @@
         resolve(fields);
         report(settings, fields);
       };
-      const fields = claim(start); // the page had no popup, left, and came back: this is the result
+      const fields = claim(address); // the page had no popup, left, and came back: this is the result
       if (fields) setTimeout(flow.done, 0, fields);
-      else begin(flow, { start, name: start, options: settings });
+      else begin(flow, { start: address, name: address, options: settings });
     });
     return flow.promise;
   }
 
-  // Elements with this attribute become buttons, even if they are added later. Forms do not, because their fields can
-  // shadow any property.
-  function prepareMarked() {
-    const marked = ofDocument('querySelectorAll').call(document, '[data-sc-connect]:not(form)');
-    for (const button of marked) if (!buttons.has(button)) prepareButton(button);
-  }
-  prepareMarked();
-  new MutationObserver(prepareMarked).observe(document, { childList: true, subtree: true });
+  // Elements with the attribute become buttons, even if they are added later.
+  const prepareAll = (elements) => elements.forEach((button) => buttons.has(button) || prepareButton(button));
 
-  SC.Connect = Object.assign(SC.Connect || {}, {
-    prepareButton,
-    open,
-    initiate: () => open(SC.Connect.options), // with SC.Connect.options = {...}, as pages of 2010 do
-  });
+  function prepareInside(hosts) {
+    for (const { shadowRoot } of hosts) {
+      if (!(shadowRoot instanceof ShadowRoot)) continue; // a form may have a field of that name
+      prepareAll(shadowRoot.querySelectorAll(MARKED));
+      prepareInside(shadowRoot.querySelectorAll('*'));
+    }
+  }
+
+  // An observer does not look into shadow roots, but events tell what they passed through, unless the root is closed.
+  for (const type of ['focusin', 'click']) {
+    const isMarked = (node) => attempt(() => Element.prototype.matches.call(node, MARKED));
+    window.addEventListener(type, (event) => prepareAll(event.composedPath().filter(isMarked)), true);
+  }
+
+  const Connect = {}; // always the same object, whatever another script makes of window.SC
+  const methods = { prepareButton, open, initiate: () => open(Connect.options) }; // options: as pages of 2010 set them
+  let current; // the value of window.SC
+
+  // Adds SC.Connect to an object of another script, or to a new one. Returns the object.
+  function extend(sc) {
+    const object = Object(sc) !== sc ? {} : Object.isExtensible(sc) ? sc : Object.create(sc);
+    if (object.Connect !== Connect) object.Connect = Object.assign(Connect, object.Connect, methods);
+    return object;
+  }
+
+  // SoundCloud's own sdk.js sets window.SC anew, before or after this script: both keep what they have.
+  const property = {
+    configurable: true,
+    enumerable: true,
+    get: () => current,
+    set: (sc) => {
+      current = extend(sc);
+    },
+  };
+
+  function publish() {
+    current = extend(published());
+    const defined = attempt(() => Object.defineProperty(window, 'SC', property));
+    if (!defined) attempt(() => Object.assign(window, { SC: current })); // a `var SC` of the page stays a variable
+    attempt(() => extend(SC)); // a `const SC` of the page hides window.SC
+  }
+
+  function refresh() {
+    publish();
+    prepareAll(select(MARKED));
+  }
+  refresh();
+  new MutationObserver(refresh).observe(document, { childList: true, subtree: true });
   ready.then(() => {
-    const { options } = SC.Connect;
-    const fields = options && claim(options.request_token_endpoint || START);
+    refresh();
+    prepareInside(select('*'));
+    const { options } = Connect;
+    const fields = options && returned && claim(options.request_token_endpoint || defaultStart());
     if (fields) report(options, fields);
   });
 })();

@@ -100,7 +100,8 @@ def connect(site: Callable, user: User) -> float:
     assert status.startswith("303"), status
     fields = dict(headers)
     back = urlsplit(user.allow(fields["Location"]))
-    callback = request(back.path, back.query, HTTP_COOKIE=fields["Set-Cookie"].partition(";")[0])
+    cookies = [value.partition(";")[0] for name, value in headers if name == "Set-Cookie"]
+    callback = request(back.path, back.query, HTTP_COOKIE="; ".join(cookies))
     began = time.process_time()
     status, headers, _ = answer(site, callback)
     spent += time.process_time() - began

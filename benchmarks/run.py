@@ -5,6 +5,7 @@ It takes a few minutes. --quick only shows that all of it runs.
 
 from __future__ import annotations
 
+import api_calls
 import browser_files
 import connection
 import passing_through
@@ -13,4 +14,11 @@ import startup
 from measure import main
 
 if __name__ == "__main__":
-    main(passing_through.rows, browser_files.rows, connection.rows, startup.rows, scale.rows)
+    main(
+        passing_through.rows,
+        browser_files.rows,
+        connection.rows,
+        api_calls.rows,
+        startup.rows,
+        scale.rows,
+    )

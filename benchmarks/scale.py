@@ -1,5 +1,6 @@
-"""Section 5: whole connections under gunicorn with one and with two workers, and flows that nobody
-finishes.
+"""Section 5: how a site grows with its workers, and with flows that nobody finishes.
+
+Whole connections are made under gunicorn with one worker and with two.
 
 Workers, provider and users share the cores of one machine, so that a test of only computing
 could not show what a second worker is worth. The provider therefore takes LATENCY to give a token,
@@ -84,7 +85,8 @@ def connect(site: str, user: User) -> None:
     """From the start to close.html."""
     left = get(site, "/oauth/request_token", CLICK)
     back = urlsplit(user.allow(left["Location"]))
-    home = get(site, f"{back.path}?{back.query}", {"Cookie": left["Set-Cookie"].partition(";")[0]})
+    cookies = [value.partition(";")[0] for value in left.get_all("Set-Cookie", [])]
+    home = get(site, f"{back.path}?{back.query}", {"Cookie": "; ".join(cookies)})
     assert home["Location"] == "/sc-connect/close.html?oauth_token_id=1", home["Location"]
 
 

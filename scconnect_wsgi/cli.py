@@ -1,4 +1,4 @@
-"""The command line: ``scconnect demo``, ``sandbox``, ``check`` and ``secret``.
+"""The command line: ``scconnect demo``, ``sandbox``, ``check``, ``secret`` and ``sql-schema``.
 
 Each command imports what it needs when it runs, so that printing a secret loads no server.
 """
@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.urls import checked_url
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from types import FrameType
 
-    from scconnect_wsgi.sandbox import Server
+    from scconnect_wsgi.check import Target
+    from scconnect_wsgi.sandbox import Sandbox, Server
 
-CALLBACK_PATH = "/oauth/access_token"  # SCConnect's default access_token_path
 LOGINS = "joe (password joe) or ann (password ann)"
 
 
@@ -28,12 +31,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A mistyped command ends the process with exit status 2.
     """
-    chosen = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    command = None
+    if words[:1] == ["sandbox"] and "--" in words:  # what follows is not ours to read
+        at = words.index("--")
+        command = words[at + 1 :]
+        words = words[:at]
+    chosen = _parser().parse_args(words, argparse.Namespace(command=command))
     try:
         return int(chosen.run(chosen))
     except OSError as error:
         print(_reason(error, getattr(chosen, "port", None)), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # Ctrl-C before a command has begun to listen for it
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,20 +67,112 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
 
+    _add_sandbox(commands)
+
+    _add_check(commands)
+
+    secret = commands.add_parser("secret", help="print a new secret key")
+    secret.set_defaults(run=_secret)
+
+    schema = commands.add_parser(
+        "sql-schema",
+        help="print the statements that make the tables of a SQLStore, for a site whose database "
+        "user may not",
+    )
+    schema.add_argument(
+        "url", help="begins with the kind of database, such as postgresql+psycopg://"
+    )
+    schema.set_defaults(run=_sql_schema)
+    return parser
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser(
+        "check",
+        help="find what is wrong with a site, and print the callback URL to register",
+        description="Find what is wrong with a site, and print the callback URL to register. The "
+        "exit status is 0 if nothing is wrong, and 1 otherwise.",
+    )
+    check.add_argument(
+        "target",
+        nargs="?",
+        type=_target,
+        metavar="TARGET",
+        help="FILE.ini, FILE.ini#section (of [filter:section]) or module:application (default: "
+        "the SCCONNECT_* environment variables)",
+    )
+    check.add_argument(
+        "--online",
+        action="store_true",
+        help="ask the provider: whether it accepts client id and secret, and its clock",
+    )
+    check.add_argument(
+        "--url",
+        type=_site_url,
+        help="look at the running site, whose public root this is",
+    )
+    check.add_argument(
+        "--ca-bundle",
+        default="",
+        metavar="PATH",
+        help="a PEM file that judges the certificate of --url (default: SCCONNECT_CA_BUNDLE)",
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON document")
+    check.set_defaults(run=_check)
+
+
+def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sandbox = commands.add_parser(
-        "sandbox", help="run only the local SoundCloud, for your own tests"
+        "sandbox",
+        help="run the local SoundCloud: alone, or with your site, as in "
+        "`scconnect sandbox -- flask run`",
+        usage="scconnect sandbox [--port P] [--redirect-uri URI]... [--fault NAME]... "
+        "[--state FILE] [-- COMMAND ...]",
+        epilog="COMMAND runs your site. It finds the sandbox in its environment, and its exit "
+        "status is that of this command.",
     )
     sandbox.add_argument(
         "--port", type=_port, default=8001, help="0 for any free port (default: 8001)"
     )
-    sandbox.set_defaults(run=_sandbox)
+    sandbox.add_argument(
+        "--redirect-uri",
+        type=_redirect_uri,
+        action="append",
+        metavar="URI",
+        help="a callback URL that is registered, byte for byte; once for each (default: every one "
+        "on localhost, 127.0.0.1 and [::1])",
+    )
+    sandbox.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a fault that the sandbox has, NAME or NAME=VALUE; once for each (its first page "
+        "lists them)",
+    )
+    sandbox.add_argument(
+        "--state", metavar="FILE", help="keeps users, permissions and tokens over a restart"
+    )
+    sandbox.add_argument("misplaced", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    sandbox.set_defaults(run=_sandbox, refuse=sandbox.error)
 
-    check = commands.add_parser("check", help="check the SCCONNECT_* environment variables")
-    check.set_defaults(run=lambda chosen: _check(os.environ))
 
-    secret = commands.add_parser("secret", help="print a new secret key")
-    secret.set_defaults(run=_secret)
-    return parser
+def _redirect_uri(text: str) -> str:
+    try:
+        return checked_url(text, "A redirect URI")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+def _fault(text: str) -> str:
+    from scconnect_wsgi.sandbox import faults
+
+    try:
+        faults.parse([text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _port(text: str) -> int:
@@ -96,7 +199,7 @@ def _demo(chosen: argparse.Namespace) -> int:
             f"Open {demo.url}",
             f"Log in as {LOGINS}, or sign up there.",
             f"The sandbox that plays SoundCloud: {demo.sandbox_url}",
-            f"Tokens are kept in {demo.token_file}",
+            "Tokens are kept in memory, and are gone when the demo ends.",
             "Ctrl-C ends the demo.",
         )
         wait()
@@ -105,18 +208,53 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _sandbox(chosen: argparse.Namespace) -> int:
-    from scconnect_wsgi.sandbox import Sandbox, serve
+    from scconnect_wsgi.sandbox import CommandNotStartedError, Sandbox, StateFileError, serve
 
+    _check_command(chosen)
+    try:
+        sandbox = Sandbox(
+            redirect_uris=chosen.redirect_uri, misbehave=chosen.fault, state_file=chosen.state
+        )
+        if chosen.command:
+            return _sandbox_around(chosen.command, sandbox, chosen.port)
+    except (CommandNotStartedError, StateFileError) as error:
+        print(error, file=sys.stderr)
+        return getattr(error, "status", 1)
     wait = _stopped_by_signals()
-    with serve(Sandbox(), chosen.port) as server:
-        _say(*_sandbox_lines(server))
+    with serve(sandbox, chosen.port) as server:
+        _say(*_sandbox_lines(server, chosen.redirect_uri))
         wait()
     _say("Stopped.")
     return 0
 
 
-def _sandbox_lines(server: Server) -> list[str]:
+def _check_command(chosen: argparse.Namespace) -> None:
+    """End with exit status 2 if a command is mistyped."""
+    if chosen.misplaced:
+        words = shlex.join([*chosen.misplaced, *(chosen.command or [])])
+        chosen.refuse(f"put -- in front of the command: scconnect sandbox -- {words}")
+    if chosen.command == []:
+        chosen.refuse("give a command behind --, such as scconnect sandbox -- flask run")
+
+
+def _sandbox_around(command: Sequence[str], sandbox: Sandbox, port: int) -> int:
+    """Run a command with the sandbox, and return its exit status. The output is the command's."""
+    from scconnect_wsgi.config import sandbox_environment
+    from scconnect_wsgi.sandbox import run_command, serve
+
+    with serve(sandbox, port) as server:
+        print(f"The sandbox answers at {server.url}. Log in as {LOGINS}.", file=sys.stderr)
+        return run_command(command, sandbox_environment(server.url, os.environ))
+
+
+def _sandbox_lines(server: Server, redirect_uris: Sequence[str] | None) -> list[str]:
+    from scconnect_wsgi.config import sandbox_options
+
     root = server.url
+    registered = "Every callback on localhost, 127.0.0.1 and [::1] is registered."
+    if redirect_uris is not None:
+        registered = f"Registered is only {', '.join(redirect_uris)}."
+    variables = sandbox_options(root, "oauth2").items()
     return [
         f"The sandbox answers at {root}",
         f"Log in as {LOGINS}, or sign up there.",
@@ -130,7 +268,10 @@ def _sandbox_lines(server: Server) -> list[str]:
         f'    OAuth1Provider("{root}/oauth/request_token", "{root}/oauth/authorize",',
         f'                   "{root}/oauth/access_token", api_url="{root}")',
         "",
-        "Every callback on localhost, 127.0.0.1 and [::1] is registered. Ctrl-C ends the sandbox.",
+        "As variables; `scconnect sandbox -- COMMAND` sets them for your site:",
+        *(f"    SCCONNECT_{option.upper()}={text}" for option, text in variables),
+        "",
+        f"{registered} Ctrl-C ends the sandbox.",
     ]
 
 
@@ -141,29 +282,69 @@ def _secret(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _check(environ: Mapping[str, str]) -> int:
-    from scconnect_wsgi.config import build, from_environ
-
-    # A site that calls SCConnect itself, with these variables, gives store_token in its code.
-    given = {"SCCONNECT_STORE_TOKEN": "HAND_OVER", **environ}
-    settings, problems = from_environ(given, required=["base_url"])
+def _sql_schema(chosen: argparse.Namespace) -> int:
     try:
-        build(_no_application, settings, problems)
-    except ConfigurationError as error:
-        print(error.message)
+        from scconnect_wsgi.stores.sql import sql_schema
+
+        print(sql_schema(chosen.url), end="")
+    except (ConfigurationError, ModuleNotFoundError) as error:
+        print(error, file=sys.stderr)
         return 1
-    site = settings.targets["site"]
-    callback = site["base_url"] + site.get("access_token_path", CALLBACK_PATH)
-    oauth1 = settings.protocol == "oauth1"
-    print(f"The settings for {'OAuth 1.0a' if oauth1 else 'OAuth 2.1'} are fine.")
-    print(f"Register this callback URL with the provider, byte for byte: {callback}")
-    if oauth1 and "request_token_url" not in settings.targets["provider"]:
-        print("SoundCloud itself has retired OAuth 1.0a: give the addresses of another provider.")
     return 0
 
 
-def _no_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    raise NotImplementedError
+def _check(chosen: argparse.Namespace) -> int:
+    from scconnect_wsgi.check import Target, check
+
+    with _ended_by_signals():
+        ok, text = check(
+            chosen.target or Target(),
+            online=chosen.online,
+            url=chosen.url or "",
+            ca_bundle=chosen.ca_bundle,
+            json=chosen.json,
+        )
+    _say(text)
+    return 0 if ok else 1
+
+
+def _target(text: str) -> Target:
+    from scconnect_wsgi.check import parse_target
+
+    try:
+        return parse_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _site_url(text: str) -> str:
+    from scconnect_wsgi.check import checked_site_url
+
+    try:
+        return checked_site_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP raise SystemExit in the block, so that it ends what it has started.
+
+    Those that are not left to the system, as nohup's SIGHUP is ignored, stay as they are.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    known = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    numbers = [each for each in known if each and signal.getsignal(each) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _stopped_by_signals() -> Callable[[], object]:
@@ -179,5 +360,7 @@ def _stopped_by_signals() -> Callable[[], object]:
 
 
 def _say(*lines: str) -> None:
+    text = "\n".join(lines)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     # Flushed, because a program that reads this through a pipe waits for it.
-    print(*lines, sep="\n", flush=True)
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)

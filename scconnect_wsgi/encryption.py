@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scconnect_wsgi.errors import ConfigurationError, KeyRemoved, Undecipherable
-from scconnect_wsgi.keys import checked_keys
+from scconnect_wsgi.keys import checked_keys, refuse_credentials
+from scconnect_wsgi.redaction import hides_all_locals
 
 VERSION = b"\x01"  # neither JSON nor zlib begins with it, so unencrypted data is recognized
 KEY_ID_BYTES = 8
@@ -30,6 +31,7 @@ KEY_BYTES = 32  # AES-256
 HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
 
 
+@hides_all_locals
 class Encryption:
     """The keys that encrypt: one, or several from oldest to newest.
 
@@ -50,6 +52,13 @@ class Encryption:
     def __repr__(self) -> str:
         return f"Encryption({len(self._keys)} keys)"
 
+    def refuse_credentials(self, is_credential: Callable[[bytes], bool], option: str) -> None:
+        """Raise ConfigurationError for ``option`` if a key is a credential of the client.
+
+        The provider, and everybody in the case of the client id, could decrypt then.
+        """
+        refuse_credentials(self._keys, is_credential, option)
+
     def sealer(self, purpose: str) -> Sealer:
         """Return a Sealer for one purpose, which opens nothing sealed for another purpose."""
         return Sealer(self._keys, purpose)
@@ -61,12 +70,8 @@ class Sealer:
     def __init__(self, keys: Sequence[bytes], purpose: str) -> None:
         try:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError:
-            raise ConfigurationError(
-                "keys",
-                "cannot be used without the package cryptography: "
-                "pip install 'scconnect-wsgi[encryption]'",
-            ) from None
+        except ImportError as error:
+            raise ConfigurationError("keys", _import_problem(error)) from None
         self._purpose = purpose
         self._ciphers = {}
         for key in keys:
@@ -116,6 +121,21 @@ class Sealer:
 def is_sealed(data: bytes) -> bool:
     """Return whether ``seal`` may have made this. JSON and compressed JSON look different."""
     return data.startswith(VERSION) and len(data) >= HEADER_BYTES + NONCE_BYTES + TAG_BYTES
+
+
+def _import_problem(error: ImportError) -> str:
+    if error.name and error.name.split(".")[0] == "cryptography":
+        return (
+            "cannot be used without the package cryptography: "
+            "pip install 'scconnect-wsgi[encryption]'"
+        )
+    problem = f"cannot be used, because the package cryptography cannot be loaded: {error}"
+    if "interpreter" in str(error):
+        problem += (
+            " Under mod_wsgi, WSGIApplicationGroup %{GLOBAL} lets the application run in the first "
+            "interpreter."
+        )
+    return problem
 
 
 def _bound(header: bytes, place: Sequence[str]) -> bytes:

@@ -6,16 +6,24 @@ never holds a token, a secret or text that somebody else sent, so it is safe to 
 
 from __future__ import annotations
 
-from typing import ClassVar
+import secrets
+from typing import Any, ClassVar
+
+
+def new_error_id() -> str:
+    """Return a new id for a failure: eight hexadecimal characters."""
+    return secrets.token_hex(4)
 
 
 class ConnectError(Exception):
     """Base class of every error of this package.
 
     ``code`` is the word that the page's callback receives, ``message`` a plain sentence without
-    secrets, ``retry_after`` the number of seconds the provider asked to wait, if it said so.
+    secrets, ``error_id`` the word by which this failure is found in the log. ``retry_after`` is the
+    number of seconds to wait before the provider is asked again, if that is known.
     ``outcome_unknown`` is true if the request reached the provider but no complete answer came
-    back, so the provider may or may not have acted on it.
+    back, so the provider may or may not have acted on it. ``next_href`` is the address of the page
+    at which a collection broke off, from which ``session.collection(error.next_href)`` goes on.
     """
 
     code: ClassVar[str] = "provider_error"
@@ -25,15 +33,22 @@ class ConnectError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.error_id: str = new_error_id()
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
+        self.next_href: str | None = None
 
     def fields(self) -> dict[str, str]:
         """Return the error as query fields for close.html.
 
-        These are ``error``, ``error_description`` and, if it is known, ``retry_after``.
+        These are ``error``, ``error_description``, ``error_id`` and, if it is known,
+        ``retry_after``.
         """
-        fields = {"error": self.code, "error_description": self.message}
+        fields = {
+            "error": self.code,
+            "error_description": self.message,
+            "error_id": self.error_id,
+        }
         if self.retry_after is not None:
             fields["retry_after"] = str(self.retry_after)
         return fields
@@ -53,9 +68,9 @@ class ConfigurationError(ConnectError, ValueError):
         self.option = option
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[ConfigurationError], tuple[str, str], dict[str, Any]]:
         # Exception would pickle the message as the only argument.
-        return type(self), (self.option, self.problem)
+        return type(self), (self.option, self.problem), self.__dict__
 
 
 class AccessDenied(ConnectError):
@@ -91,6 +106,12 @@ class WrongUser(ConnectError):
     code = "wrong_user"
 
 
+class NotSignedIn(ConnectError):
+    """Nobody is signed in on the site, and a connection needs a user to belong to."""
+
+    code = "not_signed_in"
+
+
 class ProviderUnavailable(ConnectError):
     """The provider timed out, refused the connection, is overloaded, or asked for a pause."""
 
@@ -118,6 +139,13 @@ class InvalidGrant(ProviderError):
     """
 
 
+class UnclearRefusal(ProviderError):
+    """The provider refused a request for a token without saying what it refused.
+
+    It may have been the refresh token: not every provider says ``invalid_grant`` then.
+    """
+
+
 class StorageFailed(ConnectError):
     """The site's own ``store_token`` raised, twice."""
 
@@ -125,11 +153,26 @@ class StorageFailed(ConnectError):
 
 
 class Undecipherable(StorageFailed):
-    """The stored data was encrypted for another purpose, was altered, or was never encrypted."""
+    """The stored data was encrypted for another purpose, was altered, or was never encrypted.
+
+    ``user`` is the user of the site to whom it belongs, if the store can tell: they may still
+    disconnect it.
+    """
+
+    user: str = ""
 
 
 class KeyRemoved(Undecipherable):
     """The stored data was encrypted with a key that is no longer configured."""
+
+
+class UnusableFile(ConnectError):
+    """A file for an upload cannot be read, or changed its length while it was sent.
+
+    Nothing was uploaded: the API never got a complete request.
+    """
+
+    code = "unusable_file"
 
 
 class StartRefused(ConnectError):

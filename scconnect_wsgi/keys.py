@@ -1,16 +1,34 @@
-"""Check secret keys, whether they are given in code, in a variable or in a file."""
+"""Check secret keys, whether they are given in code, in a variable or in a file.
+
+What is refused is what people put there for the time being, and what the provider knows. What
+``scconnect secret``, ``secrets``, ``uuid`` or ``openssl rand`` make passes.
+"""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable
+import base64
+import itertools
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from scconnect_wsgi.errors import ConfigurationError
 
 LENGTH = 32  # characters, or bytes; 24 random bytes from token_urlsafe are as long
-VARIETY = 8  # different characters; a random key of that length has about 25
+# Different characters. Of 32 random digits, one key in 800 has only 7, and none in 10 million 5.
+VARIETY = 6
+# Different groups of three characters. A random key of 32 characters has 30, or 29; one that
+# repeats a word has as many as the word has characters.
+GROUPS = 24
+NEIGHBOURS = 0.9  # the share of steps such as a-b, 2-1 or 0-0; in random hexadecimal it is 0.2
+REMAINDER = 16  # characters that must remain of a key without the client's credentials in it
 NEW_KEY = "`scconnect secret` makes a good one."
+_SURROGATE = re.compile("[\ud800-\udfff]")  # os.environ has one for each byte that is not UTF-8
+# What people write to be replaced, in lower case and without what is between the letters
+_PLACEHOLDER = re.compile(
+    "(?<!ex)(change|replace)(me|this|it)|(insert|enter|put|set)your(own|secret|random|key)"
+    "|your(secret(key|here|goes|string)|key)|placeholder|keyboardcat|qwertyuiop"
+)
 
 
 def checked_keys(given: object, option: str) -> list[bytes]:
@@ -26,18 +44,17 @@ def checked_keys(given: object, option: str) -> list[bytes]:
         raise ConfigurationError(
             option, f"must be a string or bytes, or several from oldest to newest: {NEW_KEY}"
         )
-    if any(len(key) < LENGTH for key in keys):
-        raise ConfigurationError(option, f"must have at least {LENGTH} characters: {NEW_KEY}")
-    if any(len(set(key)) < VARIETY for key in keys):
-        raise ConfigurationError(
-            option, f"must contain at least {VARIETY} different characters: {NEW_KEY}"
-        )
     try:
-        return [key.encode("utf-8") if isinstance(key, str) else key for key in keys]
+        encoded = [key.encode("utf-8") if isinstance(key, str) else key for key in keys]
     except UnicodeEncodeError:  # its message shows the key
         raise ConfigurationError(
             option, f"must hold only characters that UTF-8 can encode: {NEW_KEY}"
         ) from None
+    for key in keys:
+        problem = _problem(key)
+        if problem:
+            raise ConfigurationError(option, f"{problem}: {NEW_KEY}")
+    return encoded
 
 
 def refuse_credentials(
@@ -53,12 +70,76 @@ def refuse_credentials(
 
 
 def is_one_of(key: bytes, *credentials: object) -> bool:
-    """Return whether a key is one of these credentials. Compares in constant time."""
-    same = [hmac.compare_digest(key, _as_bytes(credential)) for credential in credentials]
-    return any(same)
+    """Return whether a key is one of these credentials, or holds little else.
+
+    The credential may be in another case, repeated, in Base64 or hexadecimal, and with a few
+    characters around it, such as blanks, quotes or the name of the site.
+    """
+    forms = [form for credential in credentials for form in _forms(credential)]
+    folded = key.lower()
+    return any(form in folded and len(folded.replace(form, b"")) < REMAINDER for form in forms)
 
 
-def _as_bytes(credential: object) -> bytes:
-    if isinstance(credential, bytes):
-        return credential
-    return str(credential).encode("utf-8", "surrogatepass")
+def checked_credential(given: object, option: str, meaning: str) -> str:
+    """Return a client id or secret. Raises ConfigurationError unless it is a string with one."""
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            option, f"must be the {meaning} of your application, a string, not {_kind(given)}."
+        )
+    if not given.strip():
+        raise ConfigurationError(option, f"must be the {meaning} of your application.")
+    if _SURROGATE.search(given):
+        raise ConfigurationError(
+            option, "holds a byte that is not UTF-8. Look at where it is written."
+        )
+    return given
+
+
+def checked_encryption(given: object) -> None:
+    """Raise ConfigurationError unless this is an Encryption, or None for no encryption.
+
+    It is known by its method: sites without encryption do not import its module.
+    """
+    is_one = callable(getattr(given, "sealer", None)) and not isinstance(given, type)
+    if given is not None and not is_one:
+        raise ConfigurationError("encryption", f"must be an Encryption(...), not {_kind(given)}.")
+
+
+def _kind(given: object) -> str:
+    return given.__name__ if isinstance(given, type) else type(given).__name__
+
+
+def _problem(key: str | bytes) -> str:
+    """Return why a key is easy to guess, or an empty string."""
+    text = key.decode("latin-1") if isinstance(key, bytes) else key
+    if len(text) < LENGTH:
+        return f"must have at least {LENGTH} characters"
+    if len(set(text)) < VARIETY:
+        return f"must contain at least {VARIETY} different characters"
+    if len({text[at : at + 3] for at in range(len(text) - 2)}) < GROUPS:
+        return "must not repeat itself"
+    steps = [abs(ord(one) - ord(next_one)) <= 1 for one, next_one in itertools.pairwise(text)]
+    if sum(steps) >= NEIGHBOURS * len(steps):
+        return "must not be a sequence such as 123456 or abcdef"
+    if _PLACEHOLDER.search(re.sub("[^a-z]", "", text.lower())):
+        return "is still a placeholder"
+    return ""
+
+
+def _forms(credential: object) -> Iterator[bytes]:
+    """Yield how a credential may be written, in lower case."""
+    plain = (
+        credential
+        if isinstance(credential, bytes)
+        else str(credential).encode("utf-8", "surrogatepass")
+    )
+    plain = plain.strip()
+    if not plain:
+        return
+    yield plain.lower()
+    yield plain.hex().encode("ascii")
+    # Without its end, which is another one if a line break was encoded as well
+    whole = len(plain) // 3 * 3
+    if whole:
+        yield base64.b64encode(plain[:whole]).lower()
+        yield base64.urlsafe_b64encode(plain[:whole]).lower()

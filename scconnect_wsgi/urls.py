@@ -66,9 +66,34 @@ def checked_path(path: str, option: str) -> str:
     """
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         raise ConfigurationError(
-            option, "must be a path such as /oauth/request_token: letters, digits and ._~- only."
+            option, "must be a path that begins with a slash: letters, digits, / and ._~- only."
         )
     return path
+
+
+def checked_endpoint(path: str, option: str) -> str:
+    """Return the path of an endpoint: as ``checked_path`` does, and it may end with a slash.
+
+    Frameworks that end every path with a slash, such as Django, have registered such callbacks. The
+    root path alone is refused, because it is the site's first page.
+    """
+    checked_path(path.removesuffix("/") if isinstance(path, str) else path, option)
+    return path
+
+
+def sandbox_problem(base_url: str, authorize_url: str) -> str:
+    """Return why a public site cannot use this provider, or an empty string.
+
+    The sandbox answers on a loopback host. So does no real provider.
+    """
+    site = urlsplit(base_url).hostname
+    if site is None or site in LOOPBACK or urlsplit(authorize_url).hostname not in LOOPBACK:
+        return ""
+    return (
+        f"is public ({origin(base_url)}), but its provider is on a loopback host "
+        f"({origin(authorize_url)}), as the sandbox is: the browsers of the site's users would ask "
+        "their own machines, and whoever runs a sandbox there could log in as anybody."
+    )
 
 
 def path_of_this_origin(path: str) -> str:
@@ -88,6 +113,20 @@ def path_of_this_origin(path: str) -> str:
     ):
         raise ValueError("not a path of this origin")
     return encoded
+
+
+def checked_page(path: str, option: str) -> str:
+    """Return the path of a page of the site, with or without a query, as browsers send it.
+
+    Raises ConfigurationError for ``option`` if it could lead to another site.
+    """
+    problem = "must be the path of a page of this site, such as /login."
+    if not isinstance(path, str) or not path:
+        raise ConfigurationError(option, problem)
+    try:
+        return path_of_this_origin(path)
+    except ValueError:
+        raise ConfigurationError(option, problem) from None
 
 
 def origin(url: str | SplitResult) -> str:

@@ -14,6 +14,7 @@ from support import canary, databases
 from support.browser import Browser
 from support.engines import table
 from support.flows import CLIENT
+from support.sample import sampled
 from support.site import KEY
 
 import scconnect_wsgi
@@ -39,13 +40,26 @@ def pytest_sessionstart():
         )
 
 
-def pytest_configure(config):
-    config.stash[table.VERSIONS] = {}
+def pytest_addoption(parser):
+    parser.addoption(
+        "--sample", type=int, metavar="N", help="of the combinations of each test run N at most"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # what is deselected by then is not counted
+def pytest_collection_modifyitems(config, items):
+    if config.option.sample:
+        kept = sampled(items, config.option.sample)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = [item for item in items if item in kept]
+
+
+def pytest_configure():
     canary.listen_to_sandboxes()
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    for line in table.lines(terminalreporter, config.stash[table.VERSIONS]):
+def pytest_terminal_summary(terminalreporter):
+    for line in table.lines(terminalreporter):
         terminalreporter.write_line(line)
 
 

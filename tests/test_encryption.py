@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.browser import ARRIVAL, Browser
 from support.canary import met
-from support.flow_cookies import AUDIENCE, BASE, PENDING, issued, named, set_cookies
+from support.flow_cookies import AUDIENCE, BASE, PENDING, issued, kept, named, set_cookies
 from support.flows import flow_for
 from support.responses import landed
 from support.site import JOE, KEY, running_site
@@ -128,7 +128,7 @@ def test_what_was_never_encrypted_is_said():
 
 
 SHORT = "must have at least 32 characters"
-GUESSABLE = "must contain at least 8 different characters"
+GUESSABLE = "must contain at least 6 different characters"
 NO_STRING = "must be a string or bytes"
 
 
@@ -163,6 +163,7 @@ def test_32_no_key_is_in_a_repr():
     assert repr(sealer()) == "Sealer('stored token')"
 
 
+@pytest.mark.slow
 def test_without_cryptography_it_says_what_to_install():
     script = f"""
 import sys
@@ -187,10 +188,13 @@ def test_18_secret_and_verifier_cannot_be_read_from_the_cookie(protocol):
         for encryption in (None, Encryption([OLD, NEW])):
             flow = Remembering(flow_for(protocol, server.url))
             with running_site(flow, encryption=encryption) as site, Browser() as browser:
-                (value,) = set_cookies(browser.get(site.start))
+                header = kept(set_cookies(browser.get(site.start)))
                 assert landed(browser.connect(site)) == JOE
-            readable = decoded(value)
-            secrets = flow.departures[0].pending.values()
+            readable = decoded(header)
+            departure = flow.departures[0]
+            # The flow's id is not kept, as the callback brings it
+            secrets = set(departure.pending.values()) - {departure.flow_id}
+            assert secrets
             seen[encryption is not None] = {
                 any(secret.encode() in data for data in readable) for secret in secrets
             }
@@ -222,8 +226,8 @@ def test_16_encrypted_the_longest_tokens_of_providers_fit(browser, protocol):
         flow = flow_for(protocol, server.url)
         with running_site(flow, base_url=root, encryption=Encryption(OLD)) as site:
             path = f"{site.start}?return_to=/{'a' * 500}"
-            (value,) = set_cookies(browser.get(path))
-    assert len(value.partition(";")[0]) < 4096
+            header = kept(set_cookies(browser.get(path)))
+    assert len(header) < 4096
 
 
 @pytest.mark.threat(18)
@@ -250,7 +254,7 @@ def test_18_an_encrypted_flow_counts_against_the_limit_and_expires():
     header = ""
     for number in range(7):
         header = issued(encrypting(), f"flow {number}", header)
-    assert header.count("=") == 5
+    assert header.count("=") == 10
     now = 1_800_000_000.0
     header = issued(encrypting(clock=lambda: now))
     late = encrypting(clock=lambda: now + 601)
@@ -264,7 +268,7 @@ def test_18_an_encrypted_flow_of_another_site_is_refused_over_the_wire(browser, 
     with running_site(flow, encryption=Encryption(OLD), base_url=BASE) as site:
         answer = browser.get(site.start)
     back = browser.decide(answer.headers["Location"]).removeprefix(BASE)
-    cookie = set_cookies(answer)[0].partition(";")[0]
+    cookie = kept(set_cookies(answer))
     with running_site(flow, encryption=Encryption(NEW), base_url=BASE) as site:
         assert (
             landed(browser.get(site.url + back, **{**ARRIVAL, "Cookie": cookie}))["error"]

@@ -342,7 +342,6 @@ def test_a_token_is_written_down_with_everything():
         {"token": None},
         {"token": 5},
         {"token": "t", "unknown": 1},
-        {"access_token": "t"},
     ],
     ids=str,
 )

@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from support.paths import CHECKOUT
 
 from scconnect_wsgi import HAND_OVER, SCConnect
-from scconnect_wsgi.testing import SoundCloud
+from scconnect_wsgi.testing import SoundCloud, StoreContract
 
 SNIPPETS = re.findall(
     r"^```python\n(.*?)^```$",
@@ -33,6 +34,8 @@ def run_pytest(folder, *options):
         "-q",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "no:requests_mock",  # a plugin that imports requests
         "-W",
         "error",
         *options,
@@ -50,7 +53,18 @@ def test_the_tests_of_the_documentation_pass(tmp_path):
         (tmp_path / f"test_{number}.py").write_text(test)
     done = run_pytest(tmp_path, "-W", "ignore:'cgi' is deprecated:DeprecationWarning")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout
+    rules = sum(name.startswith("test_") for name in dir(StoreContract))
+    assert f"{14 + rules} passed" in done.stdout
+
+
+def test_a_flow_may_have_a_provider_that_differs_in_something(soundcloud):
+    for flow, own in (
+        (soundcloud.oauth2, soundcloud.provider),
+        (soundcloud.oauth1, soundcloud.oauth1_provider),
+    ):
+        provider = replace(own, account_path="")
+        assert flow().provider == own
+        assert flow(provider=provider).provider == provider
 
 
 @pytest.mark.slow
@@ -102,7 +116,7 @@ def test_whoever_it_is(soundcloud, flow, user):
 def test_on_https_with_the_settings_of_production(soundcloud, flow):
     connected = soundcloud.connect(site(flow, base_url="https://app.example"))
     assert connected.location == "https://app.example/sc-connect/close.html?a=b"
-    assert list(connected.cookies) == ["__Host-scconnect-finished"]
+    assert list(connected.cookies) == ["__Host-Http-scconnect-finished"]
 
 
 def test_below_a_prefix_and_at_paths_of_its_own(soundcloud, flow):
@@ -118,9 +132,12 @@ def test_below_a_prefix_and_at_paths_of_its_own(soundcloud, flow):
 
 def test_the_sites_own_session_comes_along(soundcloud, flow):
     seen = []
-    app = site(
-        flow, identify=lambda request: seen.append((request.cookies.get("id"), request.remote_user))
-    )
+
+    def identify(request):
+        seen.append((request.cookies.get("id"), request.remote_user))
+        return request.remote_user
+
+    app = site(flow, identify=identify)
     soundcloud.connect(app, headers={"Cookie": "id=43; other=1"}, environ={"REMOTE_USER": "joe"})
     assert seen == [("43", "joe")] * 2
 
@@ -184,3 +201,26 @@ def test_what_is_wrong_with_a_site_is_said(soundcloud, flow):
     with pytest.raises(ValueError, match="No fault"):
         soundcloud.fail(site(flow), how="rain")
     assert soundcloud.connect(site(flow)).fields == {"a": "b"}
+
+
+@pytest.mark.slow
+def test_the_contract_of_a_store_runs_without_pytest(tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import sys, unittest\n"
+        "from scconnect_wsgi.stores import MemoryStore\n"
+        "from scconnect_wsgi.testing import StoreContract\n\n\n"
+        "class MyStore(StoreContract, unittest.TestCase):\n"
+        "    def store(self):\n"
+        "        assert 'pytest' not in sys.modules\n"
+        "        return MemoryStore()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "unittest", "test_it"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rules = sum(name.startswith("test_") for name in dir(StoreContract))
+    assert f"Ran {rules} tests" in done.stderr

@@ -163,14 +163,16 @@ has_webkit() {
     command -v WebKitWebDriver && command -v Xvfb
 } >/dev/null
 
-# The packages of the servers that the tests start and do not find; tests/support/databases.py knows where to look.
+# missing_servers MODULE: the packages of the servers that the tests start and do not find. A module of tests/support
+# knows where to look: databases, or front_programs (nginx, Apache).
 missing_servers() {
-    (cd tests && "../$VENV/bin/python" -c 'from support import databases; print(*databases.missing().values())')
+    (cd tests && "../$VENV/bin/python" -c "from support.$1 import missing; print(*missing().values())")
 }
 
 install_servers() {
-    # shellcheck disable=SC2046 # one word a package
-    apt_install --no-install-recommends $(missing_servers) && [ -z "$(missing_servers)" ]
+    packages=$(missing_servers "$1")
+    # shellcheck disable=SC2086 # one word a package
+    [ -z "$packages" ] || { apt_install --no-install-recommends $packages && [ -z "$(missing_servers "$1")" ]; }
 }
 
 # What is not there and cannot be installed is left out on a developer's machine, loudly, and never in CI. Only the
@@ -182,9 +184,11 @@ run_tests() {
     if ! { has_chromium && has_firefox && has_webkit; }; then
         apt_install chromium firefox-esr webkit2gtk-driver xvfb xauth || say "the browsers could not be installed"
     fi
-    if [ -n "$(missing_servers)" ] && ! install_servers; then
-        leave_out "NO SERVERS FOUND: THE TESTS OF THE STORES DO NOT RUN" "$(missing_servers)" stores
-    fi
+    install_servers databases ||
+        leave_out "NO SERVERS FOUND: THE TESTS OF THE STORES DO NOT RUN" "$(missing_servers databases)" stores
+    install_servers front_programs ||
+        leave_out "NO NGINX OR APACHE FOUND: THE TESTS OF THE SERVERS DO NOT RUN" \
+            "$(missing_servers front_programs)" servers
     TESTS_ENGINES=
     for engine in chromium firefox webkit; do
         if "has_$engine"; then
@@ -249,9 +253,17 @@ demo)
     ;;
 quick)
     install_once quick --editable . --group quick
-    # More processes than cores: much of the time is waiting, for deadlines that the tests are about.
-    exec "$VENV/bin/python" -m pytest --numprocesses 4 --dist worksteal \
-        -m "not browser and not engines and not slow and not stores" "$@"
+    # Each process reads every test module, and compiling them takes longer than a third of the tests: the bytecode is
+    # kept from one run to the next.
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX="$PWD/$VENV/pycache"
+    # Without arguments, two combinations of each test; who names a test gets all of its combinations.
+    if [ "$#" = 0 ]; then
+        set -- --sample 2 --ignore=tests/browser --ignore=tests/distribution
+    fi
+    # Hypothesis tries hundreds of values for each of its tests.
+    exec "$VENV/bin/python" -m pytest --numprocesses 3 --dist worksteal \
+        -m "not browser and not engines and not slow and not stores and not hypothesis" "$@"
     ;;
 lint)
     install_once tox tox

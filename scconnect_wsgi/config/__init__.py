@@ -6,13 +6,41 @@
     use = egg:scconnect-wsgi
     client_id = ...
 
-Inside, ``_options`` is the table of every option, ``_readers`` turns an option's text into a value,
-``_settings`` parses all of them and collects what is wrong, and ``_factories`` builds the
-middleware.
+With the option ``store`` this is ``Connections.wrap``, otherwise an SCConnect. A background worker
+gets the same connections from ``connections_from_env()``. A site that wires the middleware in code
+takes only its flow from there:
+
+    flow = flow_from_env()
+    flow = flow_from_settings(settings)  # scconnect.client_id, ... in a Pyramid ini file
+
+Inside, ``_options`` is the table of every option, and ``_readers`` turns an option's text into a
+value. ``_names`` knows misspelt names, ``_chains`` the sections that use another one, and
+``_sandbox`` puts the sandbox in the provider's place. ``_settings`` parses all of it and collects
+what is wrong, ``_store`` makes a store, and ``_factories`` builds the middleware.
 """
 
-from scconnect_wsgi.config._factories import build, filter_app_factory, from_env
-from scconnect_wsgi.config._settings import from_environ
+from scconnect_wsgi.config._factories import (
+    build,
+    connections_from_env,
+    filter_app_factory,
+    flow_from_env,
+    flow_from_settings,
+    from_env,
+)
+from scconnect_wsgi.config._sandbox import sandbox_environment, sandbox_options
+from scconnect_wsgi.config._settings import Settings, from_environ, from_section
 
-# `build` and `from_environ` are for the command line.
-__all__ = ["build", "filter_app_factory", "from_env", "from_environ"]
+# `Settings`, `build`, `from_environ`, `from_section` and the last two are for the command line.
+__all__ = [
+    "Settings",
+    "build",
+    "connections_from_env",
+    "filter_app_factory",
+    "flow_from_env",
+    "flow_from_settings",
+    "from_env",
+    "from_environ",
+    "from_section",
+    "sandbox_environment",
+    "sandbox_options",
+]

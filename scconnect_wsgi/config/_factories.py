@@ -3,56 +3,141 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from scconnect_wsgi.config._settings import Settings, from_environ, parse, respell
+from scconnect_wsgi.config._options import CONNECTIONS, FLOW
+from scconnect_wsgi.config._sandbox import VARIABLE
+from scconnect_wsgi.config._settings import (
+    Settings,
+    from_environ,
+    from_section,
+    parse,
+    respell,
+)
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.middleware import SCConnect
 from scconnect_wsgi.protocols.oauth1 import OAuth1
 from scconnect_wsgi.protocols.oauth2 import OAuth2
 from scconnect_wsgi.provider import SOUNDCLOUD, SOUNDCLOUD_2009, OAuth1Provider, OAuth2Provider
+from scconnect_wsgi.redaction import hides_locals
 from scconnect_wsgi.transport import Transport
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from scconnect_wsgi.flow import ApiFlow
+    from scconnect_wsgi.connections import Connections
 
 Provider = TypeVar("Provider", OAuth1Provider, OAuth2Provider)
 
 
-def from_env(app: WSGIApplication, environ: Mapping[str, str] | None = None) -> SCConnect:
+@hides_locals
+def from_env(app: WSGIApplication, environ: Mapping[str, str] | None = None) -> WSGIApplication:
     """Wrap ``app`` with the middleware that the SCCONNECT_* variables describe.
 
-    ``environ`` replaces ``os.environ``. Raises one ConfigurationError for everything that is wrong
-    with the variables.
+    With SCCONNECT_STORE it is wrapped as by ``Connections.wrap``, and finds the Connections as
+    ``environ["scconnect.connections"]``; without it, an SCConnect is returned. ``environ`` replaces
+    ``os.environ``. Raises one ConfigurationError for everything that is wrong with the variables.
     """
     settings, problems = from_environ(os.environ if environ is None else environ)
     return build(app, settings, problems)
 
 
+@hides_locals
 def filter_app_factory(
     app: WSGIApplication, global_conf: Mapping[str, str] | None, **options: str
-) -> SCConnect:
+) -> WSGIApplication:
     """Wrap ``app`` as a section of an ini file describes: ``paste.filter_app_factory``.
 
-    ``global_conf`` (the section DEFAULT) is ignored. Raises one ConfigurationError for everything
-    that is wrong with the section.
+    Nothing of ``global_conf`` (the section DEFAULT) is an option; it names the file, in which a
+    section may ``use`` another one. Raises one ConfigurationError for everything that is wrong with
+    the section.
     """
-    settings, problems = parse(options)
+    settings, problems = from_section(options, global_conf)
     return build(app, settings, problems)
+
+
+@hides_locals
+def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
+    """Return the flow that the SCCONNECT_* variables describe, for a site that does the rest in
+    code.
+
+        connections = Connections(flow_from_env(), store, identify=current_user)
+
+    Only the client's two values are needed; the options of the provider and the transport count as
+    well. Variables for the middleware are not looked at. ``environ`` replaces ``os.environ``.
+    Raises one ConfigurationError for everything that is wrong with the variables.
+    """
+    settings, problems = from_environ(os.environ if environ is None else environ, targets=FLOW)
+    return _built_flow(settings, problems)
+
+
+@hides_locals
+def flow_from_settings(settings: Mapping[str, Any], prefix: str = "scconnect.") -> OAuth1 | OAuth2:
+    """Return the flow that a mapping describes, such as Pyramid's settings from an ini file.
+
+        [app:main]
+        scconnect.client_id = ...
+
+    What ``flow_from_env`` says holds here too; names without ``prefix`` are ignored.
+    """
+    given = {name: text for name, text in settings.items() if name.startswith(prefix)}
+    sandbox = os.environ.get(VARIABLE, "")
+    parsed, problems = parse(given, lambda option: prefix + option, (), FLOW, sandbox)
+    return _built_flow(parsed, problems)
+
+
+@hides_locals
+def connections_from_env(environ: Mapping[str, str] | None = None) -> Connections:
+    """Return the connections that the SCCONNECT_* variables describe, for a background worker.
+
+    The variables are those of the site, with ``store``. Those for the middleware are not looked at,
+    ``identify`` neither: there are no requests. ``environ`` replaces ``os.environ``. Raises one
+    ConfigurationError for everything that is wrong with the variables.
+    """
+    given = os.environ if environ is None else environ
+    settings, problems = from_environ(given, ["store"], CONNECTIONS)
+    return _connections(settings, _built_flow(settings, problems))
 
 
 def build(
     app: WSGIApplication, settings: Settings, problems: Sequence[ConfigurationError] = ()
-) -> SCConnect:
+) -> WSGIApplication:
     """Wrap ``app``, or raise one ConfigurationError with a line for each problem."""
+    flow = _built_flow(settings, problems)
+    options = {**settings.targets["site"], **settings.targets["encryption"]}
+    if "store" not in settings.targets["store"]:
+        with _respelled(settings):
+            return SCConnect(app, flow, **options)
+    connections = _connections(settings, flow)
+    del options["identify"]
+    with _respelled(settings):
+        return connections.wrap(app, **options)
+
+
+def _connections(settings: Settings, flow: OAuth1 | OAuth2) -> Connections:
+    # Imported here: a site with storage of its own needs none of it.
+    from scconnect_wsgi.connections import Connections
+
+    identify = settings.targets["site"].get("identify")
+    with _respelled(settings):
+        return Connections(flow, settings.targets["store"]["store"], identify=identify)
+
+
+def _built_flow(settings: Settings, problems: Sequence[ConfigurationError]) -> OAuth1 | OAuth2:
     if problems:
         raise _as_one(problems)
+    with _respelled(settings):
+        return _flow(settings)
+
+
+@contextmanager
+def _respelled(settings: Settings) -> Iterator[None]:
+    """Give the errors of what is built the user's names for the options."""
     try:
-        return SCConnect(app, _flow(settings), **settings.targets["site"])
+        yield
     except ConfigurationError as error:
         respelled = respell(error, settings.name_of(error.option))
         raise respelled from respelled.__cause__
@@ -67,7 +152,7 @@ def _as_one(problems: Sequence[ConfigurationError]) -> ConfigurationError:
     return first
 
 
-def _flow(settings: Settings) -> ApiFlow:
+def _flow(settings: Settings) -> OAuth1 | OAuth2:
     client = settings.targets["client"]
     options = dict(settings.targets["flow"])
     if settings.targets["transport"]:
@@ -76,7 +161,7 @@ def _flow(settings: Settings) -> ApiFlow:
         options["provider"] = _provider(settings, OAuth1Provider, SOUNDCLOUD_2009)
         return OAuth1(client["id"], client.get("secret", ""), **options)
     options["provider"] = _provider(settings, OAuth2Provider, SOUNDCLOUD)
-    return OAuth2(client["id"], client["secret"], **options)
+    return OAuth2(client["id"], client.get("secret", ""), **options)
 
 
 def _provider(settings: Settings, kind: type[Provider], soundcloud: Provider) -> Provider:

@@ -6,6 +6,7 @@ be used, and never shows the text, which may be a secret.
 
 from __future__ import annotations
 
+import json
 import pathlib
 import pkgutil
 import re
@@ -23,6 +24,39 @@ if TYPE_CHECKING:
 Reader = Callable[[str, str], Any]
 
 _DOTTED_NAME = re.compile(r"[\w.]+:[\w.]+")
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
+_COMMENT = re.compile(r"\s([#;])")
+_QUOTES = ("'", '"')
+
+
+def refuse_quotes_and_comments(text: str, option: str) -> None:
+    """Raise ConfigurationError for quotes around a text, and for a comment at its end."""
+    refuse_quotes(text, option)
+    comment = _COMMENT.search(text)
+    if comment is not None:
+        raise ConfigurationError(
+            option,
+            f"holds a space and a {comment[1]}: what follows is part of the value here, and no "
+            "comment. Put the comment on a line of its own.",
+        )
+
+
+def refuse_quotes(text: str, option: str) -> None:
+    """Raise ConfigurationError for quotes around a text. Quotes inside of it belong to it."""
+    stripped = text.strip()
+    if len(stripped) >= 2 and stripped[0] == stripped[-1] and stripped[0] in _QUOTES:
+        raise ConfigurationError(
+            option,
+            "is in quotes, which are part of the value here: take them away. (A shell removes "
+            "quotes; an ini file and `docker run --env-file` keep them.)",
+        )
+
+
+def refuse_quotes_around_pairs(text: str, option: str) -> None:
+    """Raise ConfigurationError if one pair of quotes is around all pairs."""
+    stripped = text.strip()
+    if not any(quote in stripped[1:-1] for quote in _QUOTES):
+        refuse_quotes(stripped, option)
 
 
 def line(text: str, option: str) -> str:
@@ -33,7 +67,8 @@ def line(text: str, option: str) -> str:
 
 
 def credential(text: str, option: str) -> str:
-    """Return a client id or a secret: printable ASCII without surrounding spaces."""
+    """Return a client id or a secret: printable ASCII without surrounding spaces or quotes."""
+    refuse_quotes(text, option)  # those in a file
     if text != text.strip():
         raise ConfigurationError(option, "begins or ends with a space or a line break.")
     if not (text.isascii() and text.isprintable()):
@@ -43,7 +78,17 @@ def credential(text: str, option: str) -> str:
 
 def keys(text: str, option: str) -> list[bytes]:
     """Return keys, oldest first, which the text separates by spaces or line breaks."""
-    return checked_keys([credential(key, option) for key in text.split()], option)
+    words = text.split()
+    if "#" in words:
+        raise ConfigurationError(
+            option, "holds a space and a #. Several keys can stand here, but no comment."
+        )
+    return checked_keys([credential(word, option) for word in words], option)
+
+
+def words(text: str, option: str) -> list[str]:
+    """Return what the text separates by spaces, line breaks or commas."""
+    return text.replace(",", " ").split()
 
 
 def encryption(text: str, option: str) -> Encryption:
@@ -67,6 +112,8 @@ def pairs(text: str, option: str) -> dict[str, str]:
     fields = {}
     for word in words:
         name, equals, value = word.partition("=")
+        if name.startswith(("#", ";")):
+            refuse_quotes_and_comments(f" {name}", option)
         if not name or not equals or name in fields:
             raise ConfigurationError(option, problem)
         fields[name] = value
@@ -106,6 +153,25 @@ def dotted_name(text: str, option: str) -> Any:
 def dotted_name_or_hand_over(text: str, option: str) -> Any:
     """Return HAND_OVER for that word, else the callable that the text names."""
     return HAND_OVER if text == "HAND_OVER" else dotted_name(text, option)
+
+
+def store_url(text: str, option: str) -> str:
+    """Return the URL of a database; making the store checks the rest of it."""
+    if not _SCHEME.match(text):
+        raise ConfigurationError(
+            option,
+            "must be a URL with a scheme, such as sqlite:///connections.sqlite3, "
+            "postgresql+psycopg://... or redis://...",
+        )
+    return line(text, option)
+
+
+def json_object(text: str, option: str) -> Any:
+    """Return what a JSON text says; the object that uses it checks it."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # the latter for JSON that is nested without end
+        raise ConfigurationError(option, "names a file that is not JSON.") from None
 
 
 def pem(text: str, option: str) -> str:

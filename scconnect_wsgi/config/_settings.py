@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scconnect_wsgi.config._options import ADDRESSES, CREDENTIALS, HINTS, OPTIONS
+from scconnect_wsgi.config._chains import without_replaced
+from scconnect_wsgi.config._names import ignore_foreign, nearest_option
+from scconnect_wsgi.config._options import ADDRESSES, CREDENTIALS, EVERYTHING, HINTS, OPTIONS
+from scconnect_wsgi.config._sandbox import VARIABLE, in_sandbox
+from scconnect_wsgi.config._store import store_at
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.keys import is_one_of, refuse_credentials
 
@@ -46,40 +50,79 @@ class Settings:
         return argument
 
 
+def variable(option: str) -> str:
+    """Return how an option is called in the environment."""
+    return PREFIX + option.upper()
+
+
 def from_environ(
-    environ: Mapping[str, str], required: Iterable[str] = ()
+    environ: Mapping[str, str],
+    required: Iterable[str] = (),
+    targets: Collection[str] = EVERYTHING,
 ) -> tuple[Settings, list[ConfigurationError]]:
-    """Parse the SCCONNECT_* variables, as ``parse`` does."""
+    """Parse the SCCONNECT_* variables, as ``parse`` does.
+
+    A variable whose name is not near to an option's is somebody else's, and ignored.
+    """
     given = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
-    return parse(given, lambda option: PREFIX + option.upper(), required)
+    sandbox = given.pop(VARIABLE, "")
+    ours = ignore_foreign(given, PREFIX)
+    return parse(ours, variable, required, targets, sandbox)
+
+
+def from_section(
+    options: Mapping[str, str],
+    global_conf: Mapping[str, str] | None = None,
+    required: Iterable[str] = (),
+) -> tuple[Settings, list[ConfigurationError]]:
+    """Parse the options that PasteDeploy gives to a filter, as ``parse`` does.
+
+    ``global_conf`` is PasteDeploy's, too. An option of a section replaces those that mean the same
+    in the sections that it uses, such as secret_key a secret_key_file.
+    """
+    nearest = without_replaced(options, global_conf or {})
+    return parse(nearest, required=required, sandbox=os.environ.get(VARIABLE, ""))
 
 
 def parse(
-    given: Mapping[str, str],
+    given: Mapping[str, Any],
     spelling: Callable[[str], str] = str,
     required: Iterable[str] = (),
+    targets: Collection[str] = EVERYTHING,
+    sandbox: str = "",
 ) -> tuple[Settings, list[ConfigurationError]]:
     """Return the settings in ``given``, and an error for each thing that is wrong with them.
 
     ``spelling`` returns how an option is written in ``given``. ``required`` are options that must
-    be set although SCConnect could do without them. If there are errors, the settings hold the
-    options that could be read.
+    be set although SCConnect could do without them. Options of other objects than ``targets`` are
+    not looked at. ``sandbox`` is the address of a sandbox to connect to in place of the provider,
+    if there is one. If there are errors, the settings hold the options that could be read.
     """
     protocol = given.get(spelling("protocol")) or "oauth2"
     settings = Settings(protocol, spelling)
     if protocol not in CREDENTIALS:
-        return settings, [ConfigurationError(spelling("protocol"), "must be oauth2 or oauth1.")]
+        return settings, [_unknown_protocol(protocol, spelling("protocol"))]
+    if sandbox:
+        try:
+            given = in_sandbox(given, spelling, protocol, sandbox)
+        except ConfigurationError as error:
+            return settings, [error]
     options = {spelling(option): option for option in OPTIONS}
+    prefix = spelling("")
     problems = []
     for name, text in given.items():
-        if name not in options:
-            problems.append(_unknown(name, options))
-        elif text:  # an empty option counts as unset
+        key = options.get(name) or nearest_option(name.removeprefix(prefix))
+        if key is not None and OPTIONS[key].target not in targets:
+            continue
+        if name in options:
             problem = _read(settings, options[name], name, text)
-            if problem is not None:
-                problems.append(problem)
-    problems += _missing(settings, required)
+        else:
+            problem = _unknown(settings, name, key)
+        if problem is not None:
+            problems.append(problem)
+    problems += _missing(settings, required, targets)
     problems += _check_keys(settings)
+    problems += _make_store(settings)
     return settings, problems
 
 
@@ -90,15 +133,28 @@ def respell(error: ConfigurationError, name: str) -> ConfigurationError:
     return respelled
 
 
-def _unknown(name: str, known: Collection[str]) -> ConfigurationError:
-    close = difflib.get_close_matches(name, known, 1, cutoff=0.85)
-    if close:
-        return ConfigurationError(name, f"is an unknown option. Did you mean {close[0]}?")
-    return ConfigurationError(name, "is an unknown option.")
+def _unknown_protocol(protocol: str, name: str) -> ConfigurationError:
+    try:
+        OPTIONS["protocol"].refuse(protocol, name)
+    except ConfigurationError as error:
+        return error
+    return ConfigurationError(name, "must be oauth2 or oauth1.")
 
 
-def _read(settings: Settings, key: str, name: str, text: str) -> ConfigurationError | None:
+def _unknown(settings: Settings, name: str, near: str | None) -> ConfigurationError:
+    problem = "is an unknown option."
+    if near is not None:
+        problem += f" Did you mean {settings.spelling(near)}?"
+    return ConfigurationError(name, problem)
+
+
+def _read(settings: Settings, key: str, name: str, text: Any) -> ConfigurationError | None:
     """Read the option ``key``, which the user wrote as ``name``. Return what is wrong with it."""
+    if not isinstance(text, str):
+        problem = f"must be a text, as an ini file gives it, not {type(text).__name__}."
+        return ConfigurationError(name, problem)
+    if not text:  # an empty option counts as unset
+        return None
     option = OPTIONS[key]
     if option.protocol not in ("", settings.protocol):
         protocol = settings.spelling("protocol")
@@ -111,31 +167,69 @@ def _read(settings: Settings, key: str, name: str, text: str) -> ConfigurationEr
         return ConfigurationError(name, problem)
     settings.names[argument] = name
     try:
+        option.refuse(text, key)
         settings.targets[option.target][argument] = option.read(text, key)
     except ConfigurationError as error:
         return respell(error, name)
     return None
 
 
-def _missing(settings: Settings, required: Iterable[str]) -> Iterator[ConfigurationError]:
+def _missing(
+    settings: Settings, required: Iterable[str], targets: Collection[str]
+) -> Iterator[ConfigurationError]:
     provider = settings.targets["provider"]
     addresses = ADDRESSES[settings.protocol]
-    needed = {"secret_key", "store_token", *CREDENTIALS[settings.protocol], *required}
+    storage = "identify" if "url" in settings.names else "store_token"
+    needed = {"secret_key", storage, *CREDENTIALS[settings.protocol], *required}
     if str(provider.get("signature_method")).startswith("RSA"):
         needed.discard("consumer_secret")  # rsa_key_file replaces it
+        needed.add("rsa_key_file")
+    if provider.get("token_endpoint_auth") == "none":
+        needed.discard("client_secret")  # a public client has none
     if not provider.keys().isdisjoint(addresses):
         needed.update(addresses)
+        if "url" in settings.names:
+            needed.add("api_url")
     for key, hint in HINTS.items():
         argument = OPTIONS[key].argument or key
-        if key in needed and argument not in settings.names:
+        is_needed = key in needed and OPTIONS[key].target in targets
+        if is_needed and argument not in settings.names:
             yield ConfigurationError(settings.spelling(key), f"is not set: {hint}")
 
 
 def _check_keys(settings: Settings) -> Iterator[ConfigurationError]:
     # SCConnect checks this too, but only once everything else is right.
-    keys = settings.targets["site"].get("secret_key", [])
+    site = settings.targets["site"]
+    encryption = settings.targets["encryption"].get("encryption")
     credentials = settings.targets["client"].values()
+
+    def is_credential(key: bytes) -> bool:
+        return is_one_of(key, *credentials)
+
+    for option in ("secret_key", "relay_key"):
+        try:
+            refuse_credentials(site.get(option, []), is_credential, option)
+        except ConfigurationError as error:
+            yield respell(error, settings.name_of(error.option))
     try:
-        refuse_credentials(keys, lambda key: is_one_of(key, *credentials), "secret_key")
+        if encryption is not None:
+            encryption.refuse_credentials(is_credential, "encryption")
     except ConfigurationError as error:
         yield respell(error, settings.name_of(error.option))
+
+
+def _make_store(settings: Settings) -> Iterator[ConfigurationError]:
+    """Make the store that the settings name, which checks its URL."""
+    if "url" not in settings.names:
+        return
+    if "store_token" in settings.names:
+        beside = settings.names["store_token"]
+        problem = f"and {beside} exclude each other: give only one of them."
+        yield ConfigurationError(settings.names["url"], problem)
+    store = settings.targets["store"]
+    if "url" not in store:  # it could not be read
+        return
+    try:
+        store["store"] = store_at(store["url"], settings.targets["encryption"].get("encryption"))
+    except ConfigurationError as error:
+        yield respell(error, settings.names["url"])

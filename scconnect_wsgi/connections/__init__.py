@@ -8,8 +8,11 @@ token to each request and refreshes it before it expires. Neither knows which pr
 ask an ``ApiFlow`` (``scconnect_wsgi.flow``).
 
 The other modules are the inside: whose token it is (``_accounts``, ``_naming``), storing it over
-the previous one (``_saving``), refreshing it exactly once (``_refresh``), what happens to a request
-on its way out (``_adapter``), and what the page's script may ask (``_endpoints``).
+the previous one (``_saving``), refreshing it exactly once (``_refresh``, ``_section``), what a
+refresh that failed leads to (``_failed_refresh``), whether ``/me`` accepts a token (``_verdict``),
+looking again at a connection that has ended (``_revive``), what happens to a request on its way out
+(``_adapter``), what the page's script may ask (``_endpoints``), what the middleware may ask
+(``_flow_storage``), and the application around a site (``_options``, ``_wrapped``).
 """
 
 from scconnect_wsgi.connections._connections import Connections

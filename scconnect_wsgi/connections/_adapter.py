@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import BaseAdapter
+from requests.utils import rewind_body
 
 from scconnect_wsgi.connections._addresses import check_redirect, is_within
 from scconnect_wsgi.connections._refresh import (
@@ -24,11 +24,13 @@ from scconnect_wsgi.connections._refresh import (
     load_live,
     mark_ended,
     needs_refresh,
+    needs_refresh_for_upload,
 )
-from scconnect_wsgi.connections._waiting import SAFE_METHODS, discard, send_patiently
-from scconnect_wsgi.errors import ConnectError, ConnectionRevoked, NotConnected
+from scconnect_wsgi.connections._verdict import Verdict, ask_me
+from scconnect_wsgi.connections._waiting import SAFE_METHODS, discard, send_patiently, sleep
+from scconnect_wsgi.errors import ConnectError, ConnectionBusy, ConnectionRevoked, NotConnected
 from scconnect_wsgi.stores import Connection, Store
-from scconnect_wsgi.transport import HTTPRequest, HTTPResponse, as_sent, capped, paused
+from scconnect_wsgi.transport import HTTPResponse, Multipart, capped, paused
 
 if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
@@ -37,14 +39,6 @@ Deliver = Callable[[requests.PreparedRequest], requests.Response]
 OnLost = Callable[[Connection, NotConnected], object]
 FORM = "application/x-www-form-urlencoded"
 FRESH = 60  # seconds; a token this young is not refreshed unless `/me` itself refuses it
-
-
-class Verdict(Enum):
-    """What ``/me`` says about a token."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"  # there is no such address, it is out of order, or it says something else
 
 
 class TokenAdapter(BaseAdapter):
@@ -61,7 +55,7 @@ class TokenAdapter(BaseAdapter):
         flow: ApiFlow,
         on_lost: OnLost,
         *,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = sleep,
     ) -> None:
         super().__init__()
         self.connection: Connection = connection
@@ -70,7 +64,6 @@ class TokenAdapter(BaseAdapter):
         self.resend: bool = False  # whether a request that is not safe may be sent again as well
         self._store = store
         self._flow = flow
-        self._refresher = Refresher(store, flow)
         self._on_lost = on_lost
         self._sleep = sleep
 
@@ -95,12 +88,12 @@ class TokenAdapter(BaseAdapter):
             timeout=timeout,
             verify=verify,
             cert=cert,
-            proxies=proxies,
+            proxies=proxies or self._proxies(),
         )
         if not is_within(self.connection.api_url, str(request.url)):
-            check_redirect(request)
+            check_redirect(self.connection.api_url, request)
             return deliver(request)
-        self._refresh_ahead()
+        self._refresh_ahead(request)
         response = self._patiently(request, deliver)
         with _closed_on_error(response):
             has_newer_token = self._is_rejected(response) and self._load_newer_token()
@@ -124,6 +117,15 @@ class TokenAdapter(BaseAdapter):
 
     def close(self) -> None:
         """Do nothing: the connections belong to the transport."""
+
+    def _proxies(self) -> dict[str, str]:
+        """Return the transport's proxy as requests wants it.
+
+        It may hold a password, so it is not kept in the session, where ``session.proxies`` shows
+        it.
+        """
+        proxy = self._flow.transport.proxy
+        return {"http": proxy, "https": proxy} if proxy else {}
 
     def _is_rejected(self, response: requests.Response) -> bool:
         """Return whether a response seems to reject the token.
@@ -174,52 +176,45 @@ class TokenAdapter(BaseAdapter):
             self._settle(mark_ended(self._store, self.connection, ConnectionRevoked.code))
 
     def _ask_me(self) -> Verdict:
-        """Ask ``/me`` about the token, even after a 401 of ``/me`` itself.
-
-        That may have been about its parameters, and only here its body is read: some providers of
-        OAuth 1.0a name the problem there, such as a clock that is wrong.
+        """Ask ``/me`` about the token, even after a 401 of ``/me`` itself, which may have been
+        about its parameters.
         """
         try:
-            with paused():
-                response = self._flow.transport.send(self._request_of_me)
+            return ask_me(self._flow, self.connection)
         except ConnectError:
             return Verdict.UNKNOWN
-        if response.status == 200:
-            return Verdict.ACCEPTED
-        return Verdict.REFUSED if self._flow.rejects_token(response) else Verdict.UNKNOWN
-
-    def _request_of_me(self) -> HTTPRequest:
-        url = self._me()
-        authorization = self._flow.authorization(self.connection.token, "GET", url)
-        headers = {**self._flow.provider.headers, "Authorization": authorization}
-        return HTTPRequest("GET", url, headers)
-
-    def _me(self) -> str:
-        return as_sent(f"{self.connection.api_url.rstrip('/')}/me")
 
     def _may_resend(self, request: requests.PreparedRequest) -> bool:
         """Return whether a request may be sent again because of its answer."""
         allowed = request.method in SAFE_METHODS or self.resend
-        return allowed and can_be_read_again(request.body)
+        return allowed and can_be_read_again(request)
 
-    def _refresh_ahead(self) -> None:
-        """Refresh a token that expires soon.
+    def _refresh_ahead(self, request: requests.PreparedRequest) -> None:
+        """Refresh a token that expires soon, or may expire while a file is sent.
 
-        Until it has expired, a refresh that fails changes nothing.
+        Until it has expired, a refresh that fails changes nothing, and nobody waits for the one of
+        another caller.
         """
-        if not needs_refresh(self.connection) or self.connection.token.refresh_token is None:
+        is_upload = isinstance(request.body, Multipart)
+        is_due = needs_refresh_for_upload if is_upload else needs_refresh
+        if not is_due(self.connection) or self.connection.token.refresh_token is None:
             return
+        has_expired = is_expired(self.connection)
         try:
-            self._refresh()
+            self._refresh(wait=has_expired)
         except NotConnected:
             raise
+        except ConnectionBusy:
+            if has_expired:
+                raise
         except ConnectError:
             if is_expired(self.connection):
                 raise
 
-    def _refresh(self) -> None:
+    def _refresh(self, *, wait: bool = True) -> None:
+        refresher = Refresher(self._store, self._flow)  # few sessions need one
         with paused(), capped(None):
-            self._settle(self._refresher.refresh(self.connection))
+            self._settle(refresher.refresh(self.connection, wait=wait))
 
     def _settle(self, connection: Connection) -> None:
         """Go on with a connection; if it has just ended, report that once and raise why."""
@@ -232,7 +227,7 @@ class TokenAdapter(BaseAdapter):
 
     def _patiently(self, request: requests.PreparedRequest, deliver: Deliver) -> requests.Response:
         send = partial(self._signed, request, deliver)
-        if request.method not in SAFE_METHODS or not can_be_read_again(request.body):
+        if request.method not in SAFE_METHODS or not can_be_read_again(request):
             return send()
         return send_patiently(send, self.patience, self._sleep)
 
@@ -241,6 +236,8 @@ class TokenAdapter(BaseAdapter):
 
         The response, and also an error, holds the request without it.
         """
+        if not _is_at_hand(request.body) and can_be_read_again(request):
+            rewind_body(request)  # a file that was sent before
         copy = request.copy()
         authorization = self._flow.authorization(
             self.connection.token, str(copy.method), str(copy.url), _form(request)
@@ -265,14 +262,39 @@ def _closed_on_error(response: requests.Response) -> Iterator[None]:
         raise
 
 
-def can_be_read_again(body: object) -> bool:
-    """Return whether a body is still there after it was sent; an open file has been read."""
-    return body is None or isinstance(body, (str, bytes))
+def can_be_read_again(request: requests.PreparedRequest) -> bool:
+    """Return whether the body of a request is still there after it was sent.
+
+    An open file has been read then, but it can be wound back to where it was, if it can seek.
+    """
+    body: Any = request.body
+    if _is_at_hand(body):
+        return True
+    is_seekable = getattr(body, "seekable", lambda: hasattr(body, "seek"))
+    try:
+        # requests keeps the position, or an object if the file would not tell it
+        position = getattr(request, "_body_position", None)
+        return isinstance(position, int) and bool(is_seekable())
+    except ValueError:  # the file was closed
+        return False
+
+
+def _is_at_hand(body: object) -> bool:
+    """Return whether nothing must be done to read a body again; an upload winds its files back."""
+    return body is None or isinstance(body, (str, bytes, bytearray, Multipart))
 
 
 def _form(request: requests.PreparedRequest) -> str:
-    """Return the body of a request if it is a form, and otherwise an empty string."""
-    if not request.headers.get("Content-Type", "").startswith(FORM):
+    """Return the body of a request if it is a form, and otherwise an empty string.
+
+    A form is ASCII, so anything else that says to be one is not signed either.
+    """
+    content_type: Any = request.headers.get("Content-Type", "")
+    if isinstance(content_type, bytes):
+        content_type = content_type.decode("latin-1")
+    if not content_type.startswith(FORM):
         return ""
-    body: Any = request.body
-    return body.decode() if isinstance(body, bytes) else body or ""
+    body = request.body
+    if isinstance(body, bytes):
+        return body.decode() if body.isascii() else ""
+    return body if isinstance(body, str) else ""

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.provider import SOUNDCLOUD
 from scconnect_wsgi.urls import origin
-from scconnect_wsgi.users import user_name
+from scconnect_wsgi.users import UserNameError, user_name
 
 ID_BYTES = 24  # of a digest or of random bytes; 32 characters in an id
 # Ids are numbers today; 0, "None" and "null" name nobody.
@@ -30,14 +30,23 @@ def account_key(me: Mapping[str, object], api_url: str) -> str:
     ``id``. The key of another provider is its ``urn`` as it stands, or else its ``id``: a positive
     number (some APIs call an unknown user number 0) or a text.
     """
-    urn = _text_key(me.get("urn"))
+    urn = usable_key(me.get("urn"), api_url)
     id = me.get("id")
     number = _number_key(id)
     if is_soundcloud(api_url):
-        if SOUNDCLOUD_URN.fullmatch(urn):
-            return urn
-        return f"soundcloud:users:{number}" if number else ""
+        return urn or (f"soundcloud:users:{number}" if number else "")
     return urn or number or _text_key(id)
+
+
+def usable_key(urn: object, api_url: str) -> str:
+    """Return the urn of an account at the API at ``api_url``, or an empty string if it names none.
+
+    SoundCloud's own accounts have urns of its own form.
+    """
+    key = _text_key(urn)
+    if is_soundcloud(api_url) and not SOUNDCLOUD_URN.fullmatch(key):
+        return ""
+    return key
 
 
 def user_at(account: Account, api_url: str) -> str:
@@ -50,6 +59,12 @@ def user_at(account: Account, api_url: str) -> str:
     if not account.urn or is_soundcloud(api_url):
         return account.urn
     return f"{origin(api_url)}#{account.urn}"
+
+
+def login_id(user: str, api_url: str) -> str:
+    """Return the id of the connection that a user, named as by ``user_at``, has logged in with."""
+    urn = user if is_soundcloud(api_url) else user.removeprefix(f"{origin(api_url)}#")
+    return connection_id(user, api_url, urn)
 
 
 def connection_id(user: str, api_url: str, urn: str) -> str:
@@ -79,6 +94,7 @@ def _number_key(id: object) -> str:
 
 def _text_key(value: object) -> str:
     """Return a text that names somebody; blank texts and "None" do not."""
-    if isinstance(value, str) and user_name(value):
-        return value
-    return ""
+    try:
+        return (user_name(value) or "") if isinstance(value, str) else ""
+    except UserNameError:
+        return ""

@@ -4,11 +4,14 @@ A provider may accept each refresh token only once, as SoundCloud does. So the s
 
 1. Enter the connection's exclusive section (a lease in the store), or wait for it.
 2. Load the connection again. If its token has changed, use the new one.
-3. Mark the connection as being refreshed, send the refresh token, store the new token, and leave.
+3. Mark the connection as being refreshed, see that the lease lasts long enough, send the refresh
+   token, store the new token, and leave.
 
 The second caller waits, and uses the token that the first one stored. The mark is written before
-the refresh token is sent. A caller that finds a mark knows that an earlier answer was never stored,
-because a process crashed or a connection broke, and that the refresh token may be used up.
+the refresh token is sent. A caller that finds a mark, and no failure recorded since, knows that an
+earlier answer was never stored, because a process crashed or a connection broke, and that the
+refresh token may be used up. A mark that is younger than any lease may be that of a holder whose
+lease was cut short, because the clock of the store jumped, and who is waiting for the answer.
 
 Whether a connection has changed is decided by its token and not by its version, so that a new token
 is stored even if the holder's lease has run out.
@@ -17,25 +20,39 @@ is stored even if the holder's lease has run out.
 from __future__ import annotations
 
 import logging
-import random
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from scconnect_wsgi.connections._failed_refresh import (
+    ClientPause,
+    check_pause,
+    failed_refresh,
+    is_final,
+    pauses_client,
+    shared_pause,
+)
+from scconnect_wsgi.connections._section import (
+    BeginAgain,
+    Clocks,
+    ExclusiveSection,
+    Lease,
+    jittered,
+)
+from scconnect_wsgi.connections._waiting import sleep
 from scconnect_wsgi.errors import (
     ConnectError,
-    ConnectionBusy,
     ConnectionChanged,
     ConnectionRevoked,
     InvalidGrant,
     NotConnected,
+    ProviderUnavailable,
     RefreshLost,
     StoreUnavailable,
 )
-from scconnect_wsgi.stores import Connection, Store
+from scconnect_wsgi.stores import Connection, FailedRefresh, Store
 from scconnect_wsgi.token import AccessToken
 
 if TYPE_CHECKING:
@@ -43,9 +60,10 @@ if TYPE_CHECKING:
 
 log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
+Load = Callable[[Store, str], Connection]
+
 MARGIN = 60  # seconds before its end that a token is refreshed; at most a tenth of its lifetime
 GRACE = 10.0  # seconds that a lease outlasts the HTTP deadline, for the store and for DNS
-LEASE_PAUSE = 0.06  # seconds, at most, between two attempts to get the lease
 STORE_PAUSE = 0.6  # seconds, at most, between two attempts to write, while a store restarts
 ENDINGS: dict[str, tuple[type[NotConnected], str]] = {
     ConnectionRevoked.code: (
@@ -68,6 +86,16 @@ def needs_refresh(connection: Connection, clock: Callable[[], float] = time.time
         return False
     lifetime = max(0, expires_at - connection.obtained_at)
     return clock() >= expires_at - min(MARGIN, lifetime // 10)
+
+
+def needs_refresh_for_upload(
+    connection: Connection, clock: Callable[[], float] = time.time
+) -> bool:
+    """Return whether the token may expire while a large file is sent: half of its life is over."""
+    expires_at = connection.token.expires_at
+    if expires_at is None:
+        return False
+    return clock() >= expires_at - max(0, expires_at - connection.obtained_at) / 2
 
 
 def is_expired(connection: Connection, clock: Callable[[], float] = time.time) -> bool:
@@ -119,71 +147,99 @@ class Refresher:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = sleep,
     ) -> None:
         self._store = store
         self._flow = flow
-        self._clock = clock
-        self._monotonic = monotonic
-        self._sleep = sleep
+        self._clocks = Clocks(clock, monotonic, sleep)
+        lease = flow.transport.timeout + GRACE
+        self._section = ExclusiveSection(store, lease, GRACE, self._clocks)
+        self._client_pause = ClientPause(store, flow)
 
-    def refresh(self, stale: Connection) -> Connection:
+    def refresh(
+        self, stale: Connection, *, wait: bool = True, load: Load = load_live
+    ) -> Connection:
         """Return the connection with a token other than the stale one.
 
         Any process may have refreshed it. If the provider refused, the returned connection has
         ``ended`` set. Only one call in all processes returns such a connection, the others raise.
-        Raises NotConnected (of any kind), ProviderError, ProviderUnavailable, StoreUnavailable, and
-        ConnectionBusy if other callers have held the exclusive section for too long.
+        Raises NotConnected (of any kind), ProviderError, ProviderUnavailable (with ``retry_after``
+        in the pause after a refresh that failed), StoreUnavailable, and ConnectionBusy if other
+        callers have held the exclusive section for too long; without ``wait``, if any holds it.
+        ``load(store, id)`` loads the connection each time, and may raise NotConnected.
         """
-        owner = secrets.token_urlsafe(16)
-        lease = self._flow.transport.timeout + GRACE
-        give_up_at = self._monotonic() + lease + GRACE
-        while True:
-            current = load_live(self._store, stale.id)
-            if not self._is_stale(current, stale):
-                return current
-            if self._store.lease(stale.id, owner, lease):
-                with self._released(stale.id, owner), suppress(ConnectionChanged):
-                    return self._refresh_in_section(stale)
-            elif self._monotonic() > give_up_at:
-                raise ConnectionBusy(
-                    "The token of this connection is being refreshed elsewhere, and that has taken "
-                    "too long. Try again."
-                )
-            self._sleep(_jittered(LEASE_PAUSE))
+        return self._refresh(stale, load, wait=wait)
 
-    def _is_stale(self, current: Connection, stale: Connection) -> bool:
+    def refresh_ended(self, stale: Connection) -> Connection:
+        """Do the same for a connection that has ended: it works again if the provider agrees.
+
+        Otherwise the returned connection still has ``ended`` set.
+        """
+        return self._refresh(stale, lambda store, id: store.load(id), wait=True)
+
+    def _refresh(self, stale: Connection, load: Load, *, wait: bool) -> Connection:
+        def refreshed_elsewhere() -> Connection | None:
+            current = load(self._store, stale.id)
+            return None if self._must_refresh(current, stale) else current
+
+        def refreshed_here(lease: Lease) -> Connection:
+            current = load(self._store, stale.id)
+            return self._redeem(current, lease) if self._must_refresh(current, stale) else current
+
+        return self._section.run(stale.id, refreshed_elsewhere, refreshed_here, wait=wait)
+
+    def _must_refresh(self, current: Connection, stale: Connection) -> bool:
         """Return whether the stored token is still the stale one, or has itself expired and can be
         refreshed.
+
+        Raises ProviderUnavailable if it is, in the pause after a refresh that failed.
         """
-        if current.token == stale.token:
-            return True
-        return is_expired(current, self._clock) and current.token.refresh_token is not None
+        is_stale = current.token == stale.token or (
+            is_expired(current, self._clocks.now) and current.token.refresh_token is not None
+        )
+        if is_stale:
+            check_pause(current.failed_refresh, self._clocks.now())
+        return is_stale
 
-    @contextmanager
-    def _released(self, id: str, owner: str) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            with suppress(StoreUnavailable):  # the lease ends by itself
-                self._store.release(id, owner)
+    def _redeem(self, current: Connection, lease: Lease) -> Connection:
+        """Refresh within the exclusive section.
 
-    def _refresh_in_section(self, stale: Connection) -> Connection:
-        """Refresh while holding the lease.
-
-        Raises ConnectionChanged if another write came in between: the caller tries again.
+        Raises BeginAgain if the lease may end while the refresh token is on its way, and
+        ConnectionChanged if another write came in between.
         """
-        current = load_live(self._store, stale.id)
-        if not self._is_stale(current, stale):
-            return current
         if current.token.refresh_token is None:
             return mark_ended(self._store, current, ConnectionRevoked.code)
-        earlier_answer_lost = current.refreshing_since is not None
-        if not earlier_answer_lost:
-            current = self._store.save(replace(current, refreshing_since=int(self._clock())))
-        return self._redeem(current, earlier_answer_lost)
+        if self._may_be_in_flight(current):
+            raise BeginAgain
+        self._check_client_pause(current)
+        # Even over an earlier mark: a holder that was stopped for too long can then no longer write
+        # one, because the version has changed
+        marked = self._store.save(replace(current, refreshing_since=int(self._clocks.now())))
+        if lease.left() < self._flow.transport.timeout + GRACE / 2:
+            self._store.save(replace(marked, refreshing_since=current.refreshing_since))
+            raise BeginAgain
+        return self._send(marked, earlier_answer_lost=current.refreshing_since is not None)
 
-    def _redeem(self, marked: Connection, earlier_answer_lost: bool) -> Connection:
+    def _may_be_in_flight(self, current: Connection) -> bool:
+        """Return whether somebody may be waiting for the answer to this refresh token."""
+        marked_at = current.refreshing_since
+        failed = current.failed_refresh
+        if marked_at is None or (failed is not None and failed.failed_at >= marked_at):
+            return False
+        return abs(self._clocks.now() - marked_at) < GRACE
+
+    def _check_client_pause(self, current: Connection) -> None:
+        """Raise ProviderUnavailable while the client is paused, and pause this connection too."""
+        cause = self._client_pause.cause()
+        if cause is None:
+            return
+        try:
+            check_pause(cause, self._clocks.now())
+        except ProviderUnavailable:
+            self._remember(current, shared_pause(cause, current.failed_refresh))
+            raise
+
+    def _send(self, marked: Connection, *, earlier_answer_lost: bool) -> Connection:
         """Send the refresh token of a marked connection, and store the new token.
 
         The mark is removed only if neither this call nor an earlier one may have used the refresh
@@ -192,31 +248,50 @@ class Refresher:
         try:
             token = self._flow.refresh(marked.token, marked.callback_url)
         except InvalidGrant:
-            code = RefreshLost.code if earlier_answer_lost else ConnectionRevoked.code
-            return mark_ended(self._store, marked, code)
+            return self._end(marked, earlier_answer_lost=earlier_answer_lost)
         except ConnectError as error:
-            if not earlier_answer_lost and not error.outcome_unknown:
-                with suppress(ConnectError):
-                    self._store.save(replace(marked, refreshing_since=None))
+            failed = failed_refresh(error, marked.failed_refresh, self._clocks.now())
+            if is_final(error, failed):
+                return self._end(marked, earlier_answer_lost=earlier_answer_lost)
+            if pauses_client(error):
+                self._client_pause.begin(failed)
+            may_be_used_up = earlier_answer_lost or error.outcome_unknown
+            since = marked.refreshing_since if may_be_used_up else None
+            self._remember(replace(marked, refreshing_since=since), failed)
             raise
         return self._store_fresh(marked, token)
+
+    def _end(self, marked: Connection, *, earlier_answer_lost: bool) -> Connection:
+        code = RefreshLost.code if earlier_answer_lost else ConnectionRevoked.code
+        answered = replace(marked, refreshing_since=None, failed_refresh=None)
+        return mark_ended(self._store, answered, marked.ended or code)
+
+    def _remember(self, connection: Connection, failed: FailedRefresh) -> None:
+        """Store a failure, if the store works and nobody else has changed the connection."""
+        with suppress(ConnectError):
+            self._store.save(replace(connection, failed_refresh=failed))
 
     def _store_fresh(self, marked: Connection, token: AccessToken) -> Connection:
         """Store a token that the provider will not issue a second time, even if the store is
         restarting.
         """
         fresh = replace(
-            marked, token=token, obtained_at=int(self._clock()), refreshing_since=None, ended=""
+            marked,
+            token=token,
+            obtained_at=int(self._clocks.now()),
+            refreshing_since=None,
+            failed_refresh=None,
+            ended="",
         )
-        give_up_at = self._monotonic() + GRACE
+        give_up_at = self._clocks.monotonic() + GRACE
         while True:
             try:
                 return self._write_over(marked.token, fresh)
             except StoreUnavailable:
-                if self._monotonic() > give_up_at:
+                if self._clocks.monotonic() > give_up_at:
                     log.error("A refreshed token could not be stored: its user must connect again.")
                     raise
-            self._sleep(_jittered(STORE_PAUSE))
+            self._clocks.sleep(jittered(STORE_PAUSE))
 
     def _write_over(self, old: AccessToken, fresh: Connection) -> Connection:
         """Replace the stored connection if it still has the old token; return what is stored then.
@@ -231,9 +306,5 @@ class Refresher:
                 found = self._store.load(fresh.id)
             if found.token != old:
                 return found
-            fresh = replace(fresh, version=found.version)
-
-
-def _jittered(longest: float) -> float:
-    """Return a random part of a pause, so that waiters do not retry in step."""
-    return random.uniform(longest / 6, longest)  # noqa: S311  # no secret
+            # The key of its logins is all that may have changed beside the token
+            fresh = replace(fresh, version=found.version, login_key=found.login_key)

@@ -3,8 +3,9 @@
     with start(port=8000, protocols=["oauth2", "oauth1"]) as demo:
         print(demo.url)
 
-Inside, ``_run`` puts the parts together, ``_site`` is the wrapped application, ``_account`` calls
-the API with a stored token, and ``_tokens`` keeps the tokens in SQLite.
+Inside, ``_run`` puts the parts together: ``Connections`` with a MemoryStore for each protocol, and
+the sandbox. ``_site`` is the wrapped application, ``_page`` its page, ``_tracks`` the call of the
+API, and ``_days`` what a visitor can let go wrong at SoundCloud. The code to copy is in ``code/``.
 """
 
 from scconnect_wsgi.demo._run import Demo, start

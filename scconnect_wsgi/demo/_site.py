@@ -1,46 +1,40 @@
-"""The demo's site: a page, the account of a stored token, and a way to disconnect."""
+"""The demo's site: a page, the tracks of a connected account, and the day that SoundCloud has."""
 
 from __future__ import annotations
 
-import html
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 import webob
 
-from scconnect_wsgi.demo._account import Api
-from scconnect_wsgi.demo._tokens import Tokens
-from scconnect_wsgi.errors import ConnectError
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.demo._days import Days
+from scconnect_wsgi.demo._page import Page, card
+from scconnect_wsgi.demo._tracks import FIRST_PAGE, NoTracksError, page_of_tracks
 from scconnect_wsgi.flow import Flow
-from scconnect_wsgi.token import AccessToken
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 HERE = Path(__file__).parent
-PAGE = Template((HERE / "index.html").read_text("utf-8"))
-CARD = Template((HERE / "card.html").read_text("utf-8"))
 COOKIE = "scconnect_demo"
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")  # what token_urlsafe(32) makes
-_TOKEN_ID = re.compile(r"[0-9]{1,18}")  # what an INTEGER of SQLite holds
-_NOT_YOURS = "This browser has no such connection."
 
 
 @dataclass(frozen=True)
-class Connection:
-    """One button: its protocol, the paths of its SCConnect, and the API."""
+class Button:
+    """One button: its protocol, the connections that it makes, and the paths of its SCConnect."""
 
     name: str
     flow: Flow
     note: str
-    start: str
-    callback: str
-    api: Api
+    connections: Connections
+    root: str  # of the two endpoints
+    assets: str
 
 
 class Site:
@@ -49,15 +43,11 @@ class Site:
     ``url`` is the address that browsers use for it, ``sandbox_url`` the one of the pictures.
     """
 
-    def __init__(
-        self, connections: Sequence[Connection], tokens: Tokens, url: str, sandbox_url: str
-    ) -> None:
-        self._apis = {connection.name: connection.api for connection in connections}
-        self._tokens = tokens
+    def __init__(self, buttons: Sequence[Button], days: Days, url: str, sandbox_url: str) -> None:
+        self._buttons = {button.name: button for button in buttons}
+        self._days = days
         self._url = url
-        self._page = PAGE.substitute(
-            cards="".join(map(_card, connections)), sandbox=html.escape(sandbox_url)
-        )
+        self._page = Page(f"{sandbox_url}/")
         self._policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; "
             f"img-src 'self' data: {sandbox_url}; "
@@ -67,28 +57,9 @@ class Site:
             ("GET", "/"): self._home,
             ("GET", "/demo.css"): _file("demo.css", "text/css"),
             ("GET", "/demo.js"): _file("demo.js", "text/javascript"),
-            ("GET", "/connections"): self._connections,
-            ("GET", "/account"): self._account,
-            ("POST", "/disconnect"): self._disconnect,
+            ("GET", "/tracks"): self._tracks,
+            ("POST", "/day"): self._change_day,
         }
-
-    def store_token_of(
-        self, connection: Connection
-    ) -> Callable[[AccessToken, webob.Request], Mapping[str, str]]:
-        """Return the ``store_token`` of a connection: it looks up the account and keeps the token.
-
-        It raises LookupError for a browser without the demo's cookie.
-        """
-
-        def store_token(token: AccessToken, request: webob.Request) -> Mapping[str, str]:
-            owner = browser_of(request)
-            if owner is None:
-                raise LookupError("The browser came back without the demo's cookie.")
-            username = connection.api.username(token)
-            token_id = self._tokens.save(owner, connection.name, token)
-            return {"username": username, "oauth_token_id": str(token_id)}
-
-        return store_token
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -97,7 +68,7 @@ class Site:
         try:
             response = handler(request) if handler else _nothing()
         except UnicodeDecodeError:
-            response = _json(400, error="The request is not UTF-8.")
+            response = _json(400, {"error": "The request is not UTF-8."})
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
         return response(environ, start_response)
@@ -106,36 +77,42 @@ class Site:
         # Opened as 127.0.0.1, the page would be another site than the one the flow ends at.
         if request.host_url != self._url:
             return webob.Response(status=303, location=f"{self._url}/")
+        user = browser_of(request)
+        cards = "".join(_card(button, user) for button in self._buttons.values())
         response = webob.Response(
-            self._page, content_type="text/html", charset="utf-8", cache_control="no-store"
+            self._page.show(cards, self._days.today),
+            content_type="text/html",
+            charset="utf-8",
+            cache_control="no-store",
         )
         response.headers["Content-Security-Policy"] = self._policy
-        if browser_of(request) is None:
+        if user is None:
             response.set_cookie(
                 COOKIE, secrets.token_urlsafe(32), path="/", httponly=True, samesite="Lax"
             )
         return response
 
-    def _connections(self, request: webob.Request) -> webob.Response:
-        """Answer with the ids of this browser's connections, for the page after a reload."""
-        return _json(200, **self._tokens.of(browser_of(request) or ""))
-
-    def _account(self, request: webob.Request) -> webob.Response:
-        found = self._tokens.find(browser_of(request) or "", _token_id(request))
-        if found is None or found[0] not in self._apis:
-            return _json(404, error=_NOT_YOURS)
-        protocol, token = found
+    def _tracks(self, request: webob.Request) -> webob.Response:
+        """Answer with a page of the tracks of one of this browser's connections."""
+        button = self._buttons.get(request.GET.get("protocol", ""))
+        address = request.GET.get("next", FIRST_PAGE)
+        if button is None or "/me/tracks?" not in address:
+            return _nothing()
+        id = request.GET.get("oauth_token_id", "")
         try:
-            return _json(200, **self._apis[protocol].account(token))
-        except ConnectError as error:
-            return _json(502, error=error.message)
+            page = page_of_tracks(button.connections, id, browser_of(request) or "", address)
+        except NoTracksError as error:
+            return _json(502, {"error": error.sentence})
+        return _json(200, page)
 
-    def _disconnect(self, request: webob.Request) -> webob.Response:
+    def _change_day(self, request: webob.Request) -> webob.Response:
         # Cookies ignore the port: a request from another site on localhost would carry ours.
         if request.headers.get("Origin") != self._url:
-            return _json(403, error="Only the demo's own page may do that.")
-        self._tokens.delete(browser_of(request) or "", _token_id(request))
-        return _json(200)
+            return _json(403, {"error": "Only the demo's own page may do that."})
+        day = self._days.choose(request.GET.get("day", ""))
+        if day is None:
+            return _json(400, {"error": "There is no such day."})
+        return _json(200, {"day": day.name})
 
 
 def browser_of(request: webob.Request) -> str | None:
@@ -147,18 +124,15 @@ def browser_of(request: webob.Request) -> str | None:
     return value if _COOKIE_VALUE.fullmatch(value) else None
 
 
-def _token_id(request: webob.Request) -> str:
-    value = str(request.GET.get("oauth_token_id", ""))
-    return value if _TOKEN_ID.fullmatch(value) else ""
-
-
-def _card(connection: Connection) -> str:
-    return CARD.substitute(
-        name=html.escape(connection.name),
-        note=html.escape(connection.note),
-        start=html.escape(connection.start),
-        callback=html.escape(connection.callback),
-        title=html.escape(connection.flow.name),
+def _card(button: Button, user: str | None) -> str:
+    return card(
+        accounts=len(button.connections.of_user(user or "")),
+        name=button.name,
+        title=button.flow.name,
+        note=button.note,
+        start=f"{button.root}/request_token",
+        callback=f"{button.root}/access_token",
+        assets=button.assets,
     )
 
 
@@ -170,8 +144,8 @@ def _file(name: str, content_type: str) -> Callable[[webob.Request], webob.Respo
 
 
 def _nothing() -> webob.Response:
-    return _json(404, error="There is nothing at this address.")
+    return _json(404, {"error": "There is nothing at this address."})
 
 
-def _json(status: int, **fields: object) -> webob.Response:
+def _json(status: int, fields: Mapping[str, object]) -> webob.Response:
     return webob.Response(json_body=fields, status=status, cache_control="no-store")

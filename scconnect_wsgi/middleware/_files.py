@@ -1,14 +1,16 @@
 """The browser files, read once and served from memory.
 
 Only the names of a fixed table are served, so no path can lead anywhere else. Whatever can be done
-once (headers, ETag, gzip) is done in the constructor.
+once (headers, ETag, gzip) is done in the constructor. A response without a body is ``[b""]``, as in
+``_responses``.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -24,8 +26,11 @@ CLOSE_CSP = (
 )
 # Left out of a 304, which has no body: wsgiref.validate insists
 _ABOUT_THE_BODY = ("Content-Type", "Content-Encoding")
+# Lines that hold nothing else. They are a quarter of the script, which every page of a site loads.
+_COMMENT_LINES = re.compile(rb"^ +//.*\n", re.MULTILINE)
 _FRESH = "no-cache"  # cached, but revalidated each time: script and page must be of one version
 _KEEP = "public, max-age=3600"  # seconds; pictures may be older than the installed version
+CLOSE_PAGE = "close.html"
 FILES = {
     "sc-connect.js": ("text/javascript; charset=utf-8", _FRESH),
     "close.js": ("text/javascript; charset=utf-8", _FRESH),
@@ -101,6 +106,11 @@ class BrowserFile:
         if len(zipped) < len(body):
             self._zipped = _variant(zipped, zipped_etag, headers, [("Content-Encoding", "gzip")])
 
+    @property
+    def body(self) -> bytes:
+        """The file as it is served, not compressed."""
+        return self._plain.body
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer from memory."""
         accepted = environ.get("HTTP_ACCEPT_ENCODING")
@@ -117,9 +127,9 @@ class BrowserFile:
         if known is not None and (known == variant.etag or self._is_known(known)):
             # A copy here and below, because a middleware around us may add to the list
             start_response("304 Not Modified", [*variant.headers_of_304])
-            return []
+            return [b""]
         start_response("200 OK", [*variant.headers])
-        return [variant.body] if method == "GET" else []
+        return [variant.body if method == "GET" else b""]
 
     def _is_known(self, if_none_match: str) -> bool:
         """Return whether any tag of the list is ours, by weak comparison (RFC 9110 13.1.2)."""
@@ -160,10 +170,13 @@ def browser_files(depth: int = 1) -> dict[str, BrowserFile]:
     """
     folder = asset_folder()
     bodies = {name: (folder / name).read_bytes() for name in FILES}
-    bodies["close.html"] = bodies["close.html"].replace(
-        b'href="../"', b'href="' + b"../" * depth + b'"'
-    )
-    return {
-        name: BrowserFile(bodies[name], content_type, cache_control)
-        for name, (content_type, cache_control) in FILES.items()
-    }
+    bodies["sc-connect.js"] = _COMMENT_LINES.sub(b"", bodies["sc-connect.js"])
+    files = {name: BrowserFile(bodies[name], *FILES[name]) for name in FILES}
+    return {**files, CLOSE_PAGE: close_page(depth)}
+
+
+def close_page(depth: int, change: Callable[[str], str] = str) -> BrowserFile:
+    """Return close.html, after ``change``, for files that are ``depth`` folders below the site."""
+    page = change((asset_folder() / CLOSE_PAGE).read_text("utf-8"))
+    page = page.replace('href="../"', f'href="{"../" * depth}"')
+    return BrowserFile(page.encode("utf-8"), *FILES[CLOSE_PAGE])

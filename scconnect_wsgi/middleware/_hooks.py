@@ -14,13 +14,21 @@ from urllib.parse import urlsplit
 
 from webob import Request, Response
 
-from scconnect_wsgi.errors import ConfigurationError, ConnectError, StartRefused, StorageFailed
-from scconnect_wsgi.middleware._environ import script_path
-from scconnect_wsgi.middleware._results import Result, checked_result
+from scconnect_wsgi.callables import check_callable, hint
+from scconnect_wsgi.errors import (
+    ConfigurationError,
+    ConnectError,
+    StartRefused,
+    StorageFailed,
+    new_error_id,
+)
+from scconnect_wsgi.middleware._django import django_connections
+from scconnect_wsgi.middleware._environ import is_behind_a_proxy, script_path
+from scconnect_wsgi.middleware._results import Result, checked_result, with_error_id
 from scconnect_wsgi.redaction import safe_traceback
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.urls import checked_root
-from scconnect_wsgi.users import user_name
+from scconnect_wsgi.users import UserNameError, user_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -49,13 +57,33 @@ class SiteHooks:
     ) -> None:
         if isinstance(base_url, str):
             base_url = checked_root(base_url, "base_url")
-        else:
-            _check_callable("base_url", base_url)
-        _check_callable("identify", identify)
-        _check_callable("on_failure", on_failure)
+        elif base_url is not None and not callable(base_url):
+            raise ConfigurationError(
+                "base_url",
+                "must be a string such as https://app.example, or a callable that returns one, "
+                f"not {type(base_url).__name__}.",
+            )
+        elif base_url is not None:
+            check_callable("base_url", base_url, ["request"])
+        check_callable("on_failure", on_failure, ["error", "request"])
         self._base_url = base_url
         self._identify = identify
         self._on_failure = on_failure
+
+    @property
+    def base_url(self) -> str | Callable[[Request], str] | None:
+        """The option of this name; a string is in its normal form."""
+        return self._base_url
+
+    @property
+    def answers_failures(self) -> bool:
+        """Whether there is an ``on_failure``."""
+        return self._on_failure is not None
+
+    @property
+    def root_is_derived(self) -> bool:
+        """Whether ``base_url`` was not given, so that the root comes from the request."""
+        return self._base_url is None
 
     def root(self, request: Request) -> str:
         """Return the public root of the wrapped application.
@@ -83,19 +111,29 @@ class SiteHooks:
             return urlsplit(self._base_url).path
         return script_path(environ)
 
+    @property
+    def name_users(self) -> bool:
+        """Whether the site has users, whom ``identify`` names."""
+        return self._identify is not None
+
     def user(self, request: Request) -> str | None:
         """Return the name of the user who is signed in, as ``identify`` gives it.
 
         None means nobody, and so do an empty string and "None". Raises StartRefused if ``identify``
         raises, or returns something that is not a string.
         """
-        if self._identify is None:
+        identify = self._identify
+        if identify is None:
             return None
-        user = self._ask(self._identify, request, "identify")
-        try:
-            return user_name(user)
-        except TypeError as error:
-            raise StartRefused(f"identify must return {error}") from None
+
+        def name(request: Request) -> str | None:  # a lazy string runs the site's code as well
+            try:
+                return user_name(identify(request))
+            except UserNameError as error:
+                raise StartRefused(f"identify must return {error}") from None
+
+        user: str | None = self._ask(name, request, "identify")
+        return user
 
     def store(self, store_token: StoreToken, token: AccessToken, request: Request) -> Result:
         """Call ``store_token``; if it raises, once more: a pooled connection may have died.
@@ -104,65 +142,100 @@ class SiteHooks:
         StorageFailed, or the ConnectError that ``store_token`` chose to raise. A debugging server
         gets the exception itself.
         """
+        error_id = new_error_id()
         for attempt in (1, 2):
             try:
-                return checked_result(store_token(token, request), "store_token")
+                with django_connections():
+                    return checked_result(store_token(token, request), "store_token", token)
             except ConnectError:
                 raise
             except Exception as error:
                 if isinstance(error, Response):
                     return error
-                log.error(
-                    "store_token raised, attempt %d of 2:\n%s",
-                    attempt,
-                    _safe_traceback(request, token),
-                )
-                # The variable is set by debugging servers
-                if attempt == 2 and request.environ.get("x-wsgiorg.throw_errors"):
-                    raise
-        raise StorageFailed(
+                raised = error
+                shown = safe_traceback(request.environ, token)
+                cause = hint(error)
+            log.error(
+                "store_token raised, attempt %d of 2 (error_id %s).%s\n%s",
+                attempt,
+                error_id,
+                cause,
+                shown,
+            )
+            # The variable is set by debugging servers
+            if attempt == 2 and request.environ.get("x-wsgiorg.throw_errors"):
+                raise raised
+        failure = StorageFailed(
             "The site could not store the token: store_token raised an exception, which is in the "
-            "site's log."
+            f"site's log.{cause}"
         )
+        failure.error_id = error_id
+        raise failure
 
     def failed(self, error: ConnectError, request: Request) -> Result:
-        """Return ``on_failure``'s result, or else the error's fields."""
+        """Return ``on_failure``'s result, or else the error's fields. The id is in both."""
         result: Result = None
+        shown = ""
         if self._on_failure is not None:
             try:
-                result = checked_result(self._on_failure(error, request), "on_failure")
-            except Exception:
-                log.error(
-                    "The on_failure callable of this site raised:\n%s", _safe_traceback(request)
-                )
-        return error.fields() if result is None else result
+                with django_connections():
+                    result = checked_result(self._on_failure(error, request), "on_failure")
+            except Exception as raised:
+                shown = safe_traceback(request.environ)
+                cause = hint(raised)
+        if shown:
+            log.error(
+                "The on_failure callable of this site raised (error_id %s).%s\n%s",
+                error.error_id,
+                cause,
+                shown,
+            )
+        if result is None:
+            return error.fields()
+        if isinstance(result, Response):
+            return result
+        return with_error_id(result, error)
 
     def _ask(self, question: Callable[[Request], Any], request: Request, name: str) -> Any:
         """Return what a callable returns. Raises StartRefused if it raises."""
         try:
-            return question(request)
-        except Exception:
-            log.error("The %s callable of this site raised:\n%s", name, _safe_traceback(request))
-        raise StartRefused(
+            with django_connections():
+                return question(request)
+        except StartRefused:  # it says why
+            raise
+        except Exception as error:
+            shown = safe_traceback(request.environ)
+            cause = hint(error)
+        # Outside of the block, so that the site's exception is not chained to it
+        refused = StartRefused(
             f"The {name} callable of this site raised an exception, which is in the site's log."
+            f"{cause}"
         )
-
-
-def _check_callable(option: str, given: object) -> None:
-    if given is not None and not callable(given):
-        raise ConfigurationError(option, f"must be a callable, not {type(given).__name__}.")
+        log.error(
+            "The %s callable of this site raised (error_id %s).%s\n%s",
+            name,
+            refused.error_id,
+            cause,
+            shown,
+        )
+        raise refused
 
 
 def _loopback_root(request: Request) -> str:
-    """Return the public root as the request names it, which only a loopback host may do."""
+    """Return the public root as the request names it.
+
+    Only a loopback host may do that, and only if the browser itself named it: a proxy on the same
+    machine may send ``Host: 127.0.0.1:5008`` whatever address the user sees.
+    """
     host = request.environ.get("HTTP_HOST", "")
+    problem = ""
     if not _LOOPBACK_HOST.fullmatch(host):
+        problem = "the Host of this request is not a loopback one"
+    elif is_behind_a_proxy(request.environ):
+        problem = "a proxy passed this request on"
+    if problem:
         raise StartRefused(
-            "base_url is not set, and this host is not a loopback one. Give SCConnect the public "
-            'address of the site: base_url="https://app.example".'
+            f"base_url is not set, and {problem}. Give SCConnect the public address of the site: "
+            'base_url="https://app.example".'
         )
     return f"{request.scheme}://{host}{script_path(request.environ)}"
-
-
-def _safe_traceback(request: Request, token: AccessToken | None = None) -> str:
-    return safe_traceback(request.environ.get("QUERY_STRING", ""), token)

@@ -1,11 +1,14 @@
 """The responses of the middleware, as values: each is a WSGI application that answers one request.
 
+A response without a body is ``[b""]`` and not an empty list: Hypercorn sends the headers with the
+first item of the body, and so answers 500 if there is none.
+
 Browser files are in ``_files``, and what our own pages say is in ``_pages``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PRIVATE = [("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
+# Service workers keep responses in a cache that knows no Cache-Control, as Workbox's
+# StaleWhileRevalidate does. It refuses those with this header.
+NOT_FOR_WORKERS = ("Vary", "*")
 
 
 @dataclass(frozen=True, repr=False)  # Location and Set-Cookie may hold secrets
@@ -26,7 +32,7 @@ class FixedResponse:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
         start_response(self.status, list(self.headers))
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.body]
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else self.body]
 
 
 def redirect(location: str, cookies: Sequence[str]) -> WSGIApplication:
@@ -40,9 +46,77 @@ def redirect(location: str, cookies: Sequence[str]) -> WSGIApplication:
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", "0"),
         *_PRIVATE,
+        NOT_FOR_WORKERS,
         *(("Set-Cookie", cookie) for cookie in cookies),
     ]
     return FixedResponse("303 See Other", headers, b"")
+
+
+def observed(
+    app: WSGIApplication,
+    on_start: Callable[[str, Sequence[tuple[str, str]]], object],
+    on_failure: Callable[[], object],
+) -> WSGIApplication:
+    """Return ``app``, which calls ``on_start(status, headers)`` when it begins to answer.
+
+    ``on_failure`` is called if it raises instead, or ends without an answer.
+    """
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        has_begun = False
+
+        def start(
+            status: str, headers: list[tuple[str, str]], *exc_info: Any
+        ) -> Callable[[bytes], object]:
+            nonlocal has_begun
+            has_begun = True
+            on_start(status, headers)
+            return start_response(status, headers, *exc_info)
+
+        try:
+            body = app(environ, start)
+        except BaseException:
+            on_failure()
+            raise
+        return body if has_begun else _LateBody(body, lambda: has_begun, on_failure)
+
+    return application
+
+
+class _LateBody:
+    """The body of an application that begins to answer while its body is read, as generators do.
+
+    ``on_failure`` is called if reading the first item raises, or the application never begins to
+    answer.
+    """
+
+    def __init__(
+        self,
+        body: Iterable[bytes],
+        has_begun: Callable[[], bool],
+        on_failure: Callable[[], object],
+    ) -> None:
+        self._body = body
+        self._has_begun = has_begun
+        self._on_failure = on_failure
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Read the body."""
+        items = iter(self._body)
+        try:
+            first = next(items, b"")
+        except BaseException:
+            self._on_failure()
+            raise
+        yield first
+        yield from items
+
+    def close(self) -> None:
+        """Close the body, as servers do in the end (PEP 3333)."""
+        if not self._has_begun():
+            self._on_failure()
+        if hasattr(self._body, "close"):
+            self._body.close()
 
 
 def with_cookies(app: WSGIApplication, cookies: Sequence[str]) -> WSGIApplication:

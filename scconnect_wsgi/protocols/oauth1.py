@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -21,22 +22,34 @@ from scconnect_wsgi.errors import (
     InvalidGrant,
     ProviderError,
 )
-from scconnect_wsgi.flow import AuthorizationResponse, Departure, Pending
-from scconnect_wsgi.keys import is_one_of
+from scconnect_wsgi.flow import (
+    AuthorizationResponse,
+    ClientProbe,
+    Departure,
+    Pending,
+    Verdict,
+)
+from scconnect_wsgi.keys import checked_credential, is_one_of
+from scconnect_wsgi.protocols._fields import read_form, storable
 from scconnect_wsgi.provider import SOUNDCLOUD_2009, OAuth1Provider
-from scconnect_wsgi.query import read_form, with_query
+from scconnect_wsgi.query import with_query
+from scconnect_wsgi.redaction import hides_all_locals
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.transport import (
     HTTPRequest,
     HTTPResponse,
     Transport,
     as_sent,
-    shared_transport,
+    checked_transport,
 )
 
+RELAY_TAG = "scconnect_relay"  # the field of the callback's query that holds a tag
+NONCE_BYTES = 16  # of a tag, so that no two flows have the same callback URL
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-# The words of the OAuth Problem Reporting extension, and the one of RFC 6749 section 4.1.2.1
-REFUSALS = frozenset({"user_refused", "permission_denied", "access_denied"})
+# The words of the OAuth Problem Reporting extension, that of RFC 6749 section 4.1.2.1, and that of
+# its first draft
+REFUSALS = frozenset({"user_refused", "permission_denied", "access_denied", "user_denied"})
+REFUSING_VERIFIER = "denied"  # of Jira, if the user refuses; a real one is random
 # A 401 for one of these problems says nothing about the token.
 _PROBLEMS = r"(?:timestamp_refused|nonce_used|signature_|consumer_key_|version_rejected|parameter_)"
 # Most providers name the problem in the header, in many spellings; the realm is the provider's own.
@@ -55,8 +68,18 @@ HINTS = {  # the words of that extension, and what is likely wrong on our side
     "token_expired": "the request token is too old",
     "verifier_invalid": "the verifier was already used",
 }
+VERDICTS = {  # what they say about the client that asks for a request token
+    "timestamp_refused": Verdict.CLOCK_REFUSED,
+    "signature_invalid": Verdict.REFUSED,
+    "signature_method_rejected": Verdict.REFUSED,
+    "consumer_key_unknown": Verdict.REFUSED,
+    "consumer_key_rejected": Verdict.REFUSED,
+    "consumer_key_refused": Verdict.REFUSED,
+    "parameter_rejected": Verdict.CALLBACK_REFUSED,
+}
 
 
+@hides_all_locals
 class OAuth1:
     """The flow of OAuth 1.0a with one provider, for one consumer.
 
@@ -81,20 +104,13 @@ class OAuth1:
                 "provider", "must be an OAuth1Provider. For SoundCloud today use OAuth2."
             )
         rsa = provider.signature_method.startswith("RSA")
-        if not consumer_key:
-            raise ConfigurationError(
-                "consumer_key", "must be the consumer key of your application."
-            )
-        if not (consumer_secret or rsa):
-            raise ConfigurationError(
-                "consumer_secret", "must be the consumer secret of your application."
-            )
-        if rsa != (rsa_key is not None):
-            raise ConfigurationError(
-                "rsa_key", "is required with signature_method RSA-SHA1, and not allowed otherwise."
-            )
+        checked_credential(consumer_key, "consumer_key", "consumer key")
+        if consumer_secret or not rsa:
+            checked_credential(consumer_secret, "consumer_secret", "consumer secret")
+        _check_rsa_key(rsa_key, provider.signature_method)
         self.provider = provider
-        self.transport: Transport = transport or shared_transport()
+        self.transport: Transport = checked_transport(transport)
+        self.client_id: str = consumer_key  # RFC 5849 section 1.1 has both words for it
         self.audience: str = (
             f"oauth1 {provider.request_token_url} {provider.access_token_url} {consumer_key}"
         )
@@ -108,10 +124,10 @@ class OAuth1:
         try:
             for url in (provider.request_token_url, provider.access_token_url):
                 self._sign(url, provider.request_token_params, {})
-        except ValueError as error:
+        except ValueError:  # its text may show the secret
             raise ConfigurationError(
                 "provider", "has addresses or parameters that cannot be signed."
-            ) from error
+            ) from None
 
     def is_credential(self, key: bytes) -> bool:
         """Return whether a key is the consumer key or the consumer secret."""
@@ -128,7 +144,7 @@ class OAuth1:
             provider.request_token_params,
             {"callback_uri": callback_url},
         )
-        if fields.get("oauth_callback_confirmed", "").lower() != "true":
+        if str(fields.get("oauth_callback_confirmed")).lower() != "true":
             raise ProviderError(
                 "The provider did not confirm the callback URL (oauth_callback_confirmed), so this "
                 "is OAuth 1.0, whose flows can be stolen. Only OAuth 1.0a is supported."
@@ -140,6 +156,19 @@ class OAuth1:
         return Departure(
             authorize_url, token, {"token": token, "secret": fields["oauth_token_secret"]}
         )
+
+    def begin_relayed(self, callback_url: str, tag: Callable[[str], str]) -> Departure:
+        """Start a flow as ``begin`` does, with a tag in the callback URL's query.
+
+        The provider must keep that query (RFC 5849 section 2.2), and accept it with the callback
+        URL that is registered. Raises ProviderError or ProviderUnavailable.
+        """
+        nonce = secrets.token_urlsafe(NONCE_BYTES)
+        return self.begin(with_query(callback_url, {RELAY_TAG: tag(nonce)}))
+
+    def relay_tag(self, response: AuthorizationResponse) -> str:
+        """Return the tag that the callback URL's query brought back."""
+        return response.get(RELAY_TAG, "")
 
     def flow_id(self, response: AuthorizationResponse) -> str:
         """Return the request token.
@@ -212,9 +241,27 @@ class OAuth1:
         body = response.body.decode("utf-8", "replace")
         return not (_IN_THE_HEADER.search(challenge) or _IN_THE_BODY.search(body))
 
+    def probe_client(self, callback_url: str) -> ClientProbe:
+        """Ask for a request token, which shows whether key, secret and clock are accepted.
+
+        Raises ProviderError or ProviderUnavailable.
+        """
+        provider = self.provider
+        signing = {"callback_uri": callback_url}
+        response = self.transport.send(
+            lambda: self._sign(provider.request_token_url, provider.request_token_params, signing)
+        )
+        fields = read_form(response.body)
+        problem = fields.get("oauth_problem") or ""
+        challenge = response.headers.get("WWW-Authenticate", "")
+        words = [word for word in VERDICTS if word == problem or word in challenge]
+        word = words[0] if words else ""
+        verdict = VERDICTS[word] if words else _verdict_without_a_word(response.status, fields)
+        return ClientProbe(verdict, response.status, word, response.headers.get("Date", ""))
+
     def _ask(
         self, url: str, params: Mapping[str, str], signing: Mapping[str, str]
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Send a signed POST and return the fields of the response, a token among them."""
         return _token_fields(self.transport.send(lambda: self._sign(url, params, signing)))
 
@@ -228,6 +275,10 @@ class OAuth1:
 class Signer(Client):
     """oauthlib's client without its DEBUG log of tokens, verifiers and signature base strings."""
 
+    def __repr__(self) -> str:
+        """Show nothing: oauthlib's shows the token and the verifier."""
+        return "Signer()"
+
     def get_oauth_signature(self, request: Any) -> str:
         """Return the signature of a request (RFC 5849 section 3.4)."""
         parameters = signature.collect_parameters(
@@ -239,6 +290,35 @@ class Signer(Client):
             signature.normalize_parameters([*parameters, *request.oauth_params]),  # type: ignore[arg-type]  # takes pairs
         )
         return str(self.SIGNATURE_METHODS[self.signature_method](base_string, self))
+
+
+def _verdict_without_a_word(status: int, fields: Mapping[str, str]) -> Verdict:
+    """Return what an answer says to which VERDICTS has no key."""
+    if status < 400:
+        return Verdict.ACCEPTED if fields.get("oauth_token") else Verdict.FOREIGN
+    if status == 401:
+        return Verdict.REFUSED
+    return Verdict.UNEXPLAINED if status in (400, 403) else Verdict.FOREIGN
+
+
+def _check_rsa_key(rsa_key: object, signature_method: str) -> None:
+    """Raise ConfigurationError unless there is a key for RSA-SHA1, and none otherwise."""
+    if not signature_method.startswith("RSA"):
+        if rsa_key is not None:
+            raise ConfigurationError(
+                "rsa_key",
+                f"is only for RSA-SHA1: the provider's signature_method is {signature_method}.",
+            )
+    elif rsa_key is None:
+        raise ConfigurationError(
+            "rsa_key",
+            "is required with signature_method RSA-SHA1: the consumer's private key, the text of "
+            "a PEM file.",
+        )
+    elif not isinstance(rsa_key, (str, bytes)):
+        raise ConfigurationError(
+            "rsa_key", f"must be the text of a PEM file, not {type(rsa_key).__name__}."
+        )
 
 
 def _load_rsa_key(pem: str) -> object:
@@ -263,10 +343,11 @@ def _load_rsa_key(pem: str) -> object:
 def _check_refusal(response: AuthorizationResponse) -> None:
     """Raise the error that an authorization response reports.
 
-    It may be in ``denied``, in ``oauth_problem``, or in ``error`` as in OAuth 2.
+    It may be in ``denied``, in ``oauth_problem``, in ``error`` as in OAuth 2, or in the verifier.
     """
     problems = {response.get("oauth_problem", ""), response.get("error", "")}
-    if response.get("denied") or problems & REFUSALS:
+    refused = response.get("denied") or response.get("oauth_verifier") == REFUSING_VERIFIER
+    if refused or problems & REFUSALS:
         raise AccessDenied("The user did not allow the connection.")
     problem = response.get("oauth_problem") or response.get("error")
     if problem:
@@ -277,22 +358,23 @@ def _hint(problem: str) -> str:
     return f": {HINTS[problem]} ({problem})" if problem in HINTS else ""
 
 
-def _token_fields(response: HTTPResponse) -> dict[str, str]:
-    """Return the fields of a token response: form-encoded, whatever its Content-Type says."""
-    try:
-        fields = read_form(response.body.decode("utf-8").strip())
-    except ValueError:
-        fields = {}
+def _token_fields(response: HTTPResponse) -> dict[str, Any]:
+    """Return the fields of a token response: form-encoded, whatever its Content-Type says.
+
+    ``oauth_token`` and ``oauth_token_secret`` are strings that can be used. Nothing else in the
+    response is a reason to lose them.
+    """
+    fields = read_form(response.body)
     if response.status >= 400:
         hint = (
-            _hint(fields.get("oauth_problem", ""))
+            _hint(fields.get("oauth_problem") or "")
             or ": consumer key, secret, callback URL or clock may be wrong"
         )
         raise ProviderError(f"The provider refused the request (status {response.status}){hint}.")
-    token = fields.get("oauth_token")
-    secret = fields.get("oauth_token_secret")
+    token = fields.pop("oauth_token", None)
+    secret = fields.pop("oauth_token_secret", None)
     if not token or secret is None or not (token + secret).isprintable():
         raise ProviderError(
             "The provider's answer holds no token and secret: it is an error text, or cut short."
         )
-    return fields
+    return {"oauth_token": token, "oauth_token_secret": secret, **storable(fields)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -14,21 +16,26 @@ from scconnect_wsgi.provider import OAuth1Provider, OAuth2Provider
 from scconnect_wsgi.sandbox import _pages as pages
 from scconnect_wsgi.sandbox import _protocol_faults as protocol_faults
 from scconnect_wsgi.sandbox import faults
-from scconnect_wsgi.sandbox._api import Api
+from scconnect_wsgi.sandbox._api import Api, Endpoint
+from scconnect_wsgi.sandbox._api_errors import api_error
 from scconnect_wsgi.sandbox._clients import Client
 from scconnect_wsgi.sandbox._consent import Consent
-from scconnect_wsgi.sandbox._network_faults import unreliable
+from scconnect_wsgi.sandbox._network_faults import unreliable, unreliable_api
 from scconnect_wsgi.sandbox._oauth1 import OAuth1Server
 from scconnect_wsgi.sandbox._oauth2 import OAuth2Server
 from scconnect_wsgi.sandbox._sessions import Sessions
 from scconnect_wsgi.sandbox._state import Counts, State
+from scconnect_wsgi.sandbox._state_file import StateFile, StateNotKeptError
 from scconnect_wsgi.sandbox._templates import message
+from scconnect_wsgi.sandbox._uploads import LARGEST_REST, LARGEST_UPLOAD
 from scconnect_wsgi.sandbox.faults import Faults, Handler, Wrapper
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-LARGEST_BODY = 65_536  # bytes of a request
+LARGEST_BODY = 65_536  # bytes of a request, but for an upload
+# What begins like this is for programs, and is answered with JSON whatever goes wrong.
+API = re.compile(r"/(me|tracks|users|playlists|resolve)(/|$)")
 GET = ("GET", "HEAD")
 POST = ("POST",)
 GET_OR_POST = ("GET", "HEAD", "POST")
@@ -46,6 +53,7 @@ class Route:
     methods: tuple[str, ...]
     count: str = ""
     wrappers: tuple[Wrapper, ...] = ()
+    largest_body: int = LARGEST_BODY
 
 
 class Sandbox:
@@ -55,14 +63,18 @@ class Sandbox:
     consumer secret in OAuth 1.0a as well. ``redirect_uris`` are its callbacks; None stands for
     every address on a loopback host. ``misbehave`` names faults of
     ``scconnect_wsgi.sandbox.faults``, each ``NAME`` or ``NAME=VALUE``. ``access_token_lifetime`` is
-    in seconds. ``rsa_public_key`` is a PEM text, needed for RSA-SHA1. ``clock`` returns the time in
-    seconds since the epoch. Raises ValueError for an unknown fault.
+    in seconds. ``token_endpoint_auth`` is how the application is registered to authenticate in
+    OAuth 2.1, in the words of OAuth2Provider; it may do so in no other way. ``rsa_public_key`` is a
+    PEM text, needed for RSA-SHA1. ``clock`` returns the time in seconds since the epoch.
+    ``state_file`` is a path: users, sessions, uploads, permissions and tokens are kept there and
+    survive a restart. Raises ValueError for an unknown fault or ``token_endpoint_auth``, and
+    StateFileError, which is one, for a file that cannot be used.
 
     ``counts`` says how often each endpoint was reached, and as ``redeemed`` how many refresh tokens
     were used up.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the options of a sandbox, by name
         self,
         *,
         client_id: str = "sandbox-client",
@@ -70,26 +82,31 @@ class Sandbox:
         redirect_uris: Collection[str] | None = None,
         misbehave: Iterable[str] = (),
         access_token_lifetime: int = 3600,
+        token_endpoint_auth: str = "client_secret_post",  # noqa: S107  # the name of a method
         rsa_public_key: str | None = None,
         clock: Callable[[], float] = time.time,
+        state_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self._faults = faults.parse(misbehave)
         self._state = State(clock)
+        self._file = None if state_file is None else StateFile(state_file, self._state)
         self.counts: Counts = self._state.counts
-        client = Client(client_id, client_secret, redirect_uris)
+        client = Client(client_id, client_secret, redirect_uris, token_endpoint_auth)
+        self._token_endpoint_auth = token_endpoint_auth
         oauth1 = OAuth1Server(self._state, client, rsa_public_key)
         oauth2 = OAuth2Server(self._state, client, access_token_lifetime)
-        self._routes = {
+        routes = {
             **self._pages(oauth1, oauth2),
             **self._token_endpoints(oauth1, oauth2),
             **self._api(oauth1, oauth2),
             **self._controls(),
         }
+        self._routes = [(_pattern(path), route) for path, route in routes.items()]
 
     def _pages(self, oauth1: OAuth1Server, oauth2: OAuth2Server) -> dict[str, Route]:
         sessions = Sessions(self._state)
         accounts = pages.Accounts(self._state, sessions)
-        consent = Consent(sessions, oauth1, oauth2)
+        consent = Consent(accounts, sessions, oauth1, oauth2)
         isolated = protocol_faults.isolated
         odd1 = protocol_faults.odd_authorization1
         odd2 = protocol_faults.odd_authorization2
@@ -123,13 +140,32 @@ class Sandbox:
     def _api(self, oauth1: OAuth1Server, oauth2: OAuth2Server) -> dict[str, Route]:
         api = Api(self._state, oauth1, oauth2)
         refused = protocol_faults.refused_token
+        refused_upload = protocol_faults.refused_upload
         refused_sign_out = protocol_faults.refused_sign_out
         odd = protocol_faults.odd_profile
+
+        def read(endpoint: Endpoint, count: str) -> Route:
+            return Route(api.authorized(endpoint), GET, count, (refused, unreliable_api))
+
         return {
-            "/me": Route(api.me, GET, "me", (refused, odd, unreliable)),
-            "/me/tracks": Route(api.tracks, GET, "tracks", (refused, unreliable)),
+            "/me": Route(api.authorized(api.me), GET, "me", (refused, odd, unreliable_api)),
+            "/me/tracks": read(api.tracks, "tracks"),
+            "/me/playlists": read(api.playlists, "playlists"),
+            "/me/likes/tracks": read(api.likes, "likes"),
+            "/tracks": Route(
+                api.authorized(api.upload),
+                POST,
+                "upload",
+                (refused_upload, refused, unreliable_api),
+                LARGEST_UPLOAD + LARGEST_REST,
+            ),
+            "/tracks/{urn}": read(api.track, "track"),
+            "/tracks/{urn}/streams": read(api.streams, "streams"),
+            "/playlists/{urn}": read(api.playlist, "playlist"),
+            "/users/{urn}": read(api.user, "user"),
+            "/resolve": read(api.resolve, "resolve"),
             "/avatar.svg": Route(api.avatar, GET),
-            "/sign-out": Route(api.sign_out, POST, "sign_out", (refused_sign_out, unreliable)),
+            "/sign-out": Route(api.sign_out, POST, "sign_out", (refused_sign_out, unreliable_api)),
         }
 
     def _controls(self) -> dict[str, Route]:
@@ -151,6 +187,7 @@ class Sandbox:
             "token_url": f"{root}/oauth/token",
             "api_url": root,
             "sign_out_url": f"{root}/sign-out",
+            "token_endpoint_auth": self._token_endpoint_auth,
         }
         return OAuth2Provider(**{**fields, **overrides})
 
@@ -180,6 +217,7 @@ class Sandbox:
         Access tokens are no longer accepted, and a refresh is answered with invalid_grant.
         """
         self._state.revoke(username)
+        self._save()
 
     def expire(self, username: str | None = None) -> None:
         """End the OAuth 2.1 access tokens of ``username`` (None: everybody).
@@ -187,6 +225,7 @@ class Sandbox:
         Refresh tokens still work.
         """
         self._state.expire(username)
+        self._save()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -200,27 +239,49 @@ class Sandbox:
         except ValueError as error:  # UnicodeDecodeError is one
             return message(webob.Request.blank("/"), 404, "Nothing here", str(error))
         request = webob.Request(environ)
-        route = self._routes.get(environ["PATH_INFO"] or "/")
+        route = self._find(request)
         if route is None:
-            return message(request, 404, "Nothing here", "The sandbox has no page at this address.")
+            return _problem(request, 404, "The sandbox has nothing at this address.")
         if request.method not in route.methods:
-            text = "This address does not answer that method."
-            refused = message(request, 405, "Method not allowed", text)
+            refused = _problem(request, 405, "This address does not answer that method.")
             refused.allow = route.methods
             return refused
-        if (request.content_length or 0) > LARGEST_BODY:
-            return message(request, 413, "Too much", "The request is too large.")
+        if (request.content_length or 0) > route.largest_body:
+            return _problem(request, 413, "The request is too large.")
         try:
             return self._handle(route, request, active)
+        except StateNotKeptError:
+            return _problem(request, 503, "The sandbox cannot write its state file.")
         except UnicodeDecodeError:
-            return message(request, 400, "Unreadable", "The request is not UTF-8.")
+            return _problem(request, 400, "The request is not UTF-8.")
+
+    def _find(self, request: webob.Request) -> Route | None:
+        """Return the route of a request, which gets the names in its path as ``urlvars``."""
+        for pattern, route in self._routes:
+            match = pattern.fullmatch(request.path_info or "/")
+            if match is not None:
+                request.urlvars = match.groupdict()
+                return route
+        return None
 
     def _handle(self, route: Route, request: webob.Request, active: Faults) -> webob.Response:
         self._count(route, request)
         handler = route.handler
         for wrapper in route.wrappers:
             handler = partial(wrapper, handler, active)
-        return handler(request)
+        try:
+            return handler(request)
+        finally:
+            self._save()
+
+    def close(self) -> None:
+        """Let another sandbox use the state file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _save(self) -> None:
+        if self._file is not None:
+            self._file.save()
 
     def _count(self, route: Route, request: webob.Request) -> None:
         name = route.count
@@ -250,6 +311,25 @@ class Sandbox:
         except ValueError as error:
             return webob.Response(json_body={"error": str(error)}, status=400)
         return webob.Response(status=204)
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return the pattern of a path, in which ``{urn}`` stands for one segment."""
+    return re.compile(re.escape(path).replace(r"\{urn\}", "(?P<urn>[^/]+)"))
+
+
+def _problem(request: webob.Request, status: int, text: str) -> webob.Response:
+    """Return an error for a program or a page for a person, depending on the address."""
+    if API.match(request.path_info):
+        return api_error(status, text)
+    titles = {
+        400: "Unreadable",
+        404: "Nothing here",
+        405: "Method not allowed",
+        413: "Too much",
+        503: "Not now",
+    }
+    return message(request, status, titles[status], text)
 
 
 def _elsewhere(request: webob.Request) -> webob.Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.provider import check_token_endpoint_auth
 from scconnect_wsgi.urls import LOOPBACK, checked_url
 
 
@@ -16,11 +17,17 @@ class Client:
     """An application: client id and secret in OAuth 2.1, consumer key and secret in OAuth 1.0a.
 
     If ``redirect_uris`` is None, every address on a loopback host is registered.
+    ``token_endpoint_auth`` is the only way in which it may authenticate at the token endpoint of
+    OAuth 2.1 (RFC 7591 section 2); with ``none`` the secret is for OAuth 1.0a only.
     """
 
     id: str
     secret: str = field(repr=False)
     redirect_uris: Collection[str] | None = None
+    token_endpoint_auth: str = "client_secret_post"  # noqa: S105  # the name of a method
+
+    def __post_init__(self) -> None:
+        check_token_endpoint_auth(self.token_endpoint_auth)
 
     @property
     def client_id(self) -> str:

@@ -9,7 +9,7 @@ import webob
 
 from scconnect_wsgi.sandbox._oauth1 import OAuth1Server
 from scconnect_wsgi.sandbox._oauth2 import OAuth2Server, RefusedError
-from scconnect_wsgi.sandbox._pages import AccountForm
+from scconnect_wsgi.sandbox._pages import Accounts
 from scconnect_wsgi.sandbox._sessions import Sessions, has_csrf_token, with_cookie
 from scconnect_wsgi.sandbox._templates import message, page, redirect
 
@@ -24,7 +24,10 @@ class Decision(NamedTuple):
 class Consent:
     """The authorization endpoints of both protocols."""
 
-    def __init__(self, sessions: Sessions, oauth1: OAuth1Server, oauth2: OAuth2Server) -> None:
+    def __init__(
+        self, accounts: Accounts, sessions: Sessions, oauth1: OAuth1Server, oauth2: OAuth2Server
+    ) -> None:
+        self._accounts = accounts
         self._sessions = sessions
         self._oauth1 = oauth1
         self._oauth2 = oauth2
@@ -72,7 +75,7 @@ class Consent:
         """Return the user's decision, or the page that the user needs before it."""
         session = self._sessions.of(request)
         if session.username is None:
-            return AccountForm("login", session, after=request.path_qs).show(request)
+            return self._accounts.login_form(session, after=request.path_qs).show(request)
         choice = request.POST.get("decision") if request.method == "POST" else None
         if choice in ("allow", "deny") and has_csrf_token(request, session):
             return Decision(session.username, choice == "allow")

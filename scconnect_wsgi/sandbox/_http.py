@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import time
 from typing import IO, TYPE_CHECKING, Any, cast
 from wsgiref.headers import Headers
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger(__name__)
 
 IDLE = 30  # seconds a connection may stay silent
+LINGER = 5  # seconds that a connection is read after its response, if the request was not
 DRAIN = 65_536  # bytes of an unread body that are read to keep a connection
 BODILESS = ("204", "304")  # statuses of responses without a body
 
@@ -81,11 +83,25 @@ class RequestHandler(WSGIRequestHandler):
         writer.request_handler = self
         writer.http_version = "1.1"
         writer.keep = keep
+        writer.body = body
         writer.run(self.server.app)
         self.wfile.flush()  # wsgiref flushes after each piece of a body, of which there may be none
-        self.close_connection = not writer.keep or not writer.complete or body.left > DRAIN
+        self.close_connection = not writer.keep or not writer.complete
         if not self.close_connection and body.left:
             self.rfile.read(body.left)
+        elif body.left > DRAIN:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Read on for a while, so that the other side sees the response to an unread body.
+
+        If the connection was closed at once, the response could be lost (RFC 9112 section 9.6).
+        """
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(LINGER)
+        end = time.monotonic() + LINGER
+        while time.monotonic() < end and self.rfile.read1(DRAIN):
+            pass
 
     def get_environ(self) -> dict[str, Any]:
         """Return the environ of a request.
@@ -120,6 +136,7 @@ class ResponseWriter(ServerHandler):
     complete = False
     # Attributes of wsgiref that its stubs do not name.
     request_handler: WSGIRequestHandler
+    body: RequestBody
     environ: dict[str, Any]
     headers: Headers
     headers_sent: bool
@@ -131,6 +148,8 @@ class ResponseWriter(ServerHandler):
         """Add ``Connection: close`` to a response that ends with its connection."""
         super().cleanup_headers()
         if "Content-Length" not in self.headers and self.status[:3] not in BODILESS:
+            self.keep = False
+        if self.body.left > DRAIN:
             self.keep = False
         if not self.keep:
             self.headers["Connection"] = "close"

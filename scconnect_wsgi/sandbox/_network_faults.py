@@ -7,25 +7,41 @@ import gzip
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import webob
 
+from scconnect_wsgi.sandbox._api_errors import api_error
 from scconnect_wsgi.sandbox.faults import Faults, Handler
 
+_Error = Callable[[int], webob.Response]
 LONGEST_WAIT = 60.0  # seconds
 HUGE = 64 * 1024 * 1024  # bytes
 DRIP_KEY = "scconnect_sandbox.drip"  # in the environ, for our server: seconds between two bytes
 
 
 def unreliable(handler: Handler, faults: Faults, request: webob.Request) -> webob.Response:
-    """Answer a program with the delays, the replaced answers and the cut body of ``faults``."""
+    """Answer a program with the delays, the replaced answers and the cut body of ``faults``.
+
+    An error that replaces an answer has the shape of OAuth 2.1.
+    """
+    return _unreliable(handler, faults, request, _oauth_error)
+
+
+def unreliable_api(handler: Handler, faults: Faults, request: webob.Request) -> webob.Response:
+    """Do the same at the API, whose errors have a shape of their own."""
+    return _unreliable(handler, faults, request, api_error)
+
+
+def _unreliable(
+    handler: Handler, faults: Faults, request: webob.Request, error: _Error
+) -> webob.Response:
     if "slow" in faults:
         time.sleep(min(float(faults["slow"]), LONGEST_WAIT))
     _jitter(faults)
     if "drip" in faults:
         request.environ[DRIP_KEY] = float(faults["drip"])
-    response = _replacement(faults, request)
+    response = _replacement(faults, request, error)
     if response is not None:
         return response
     response = handler(request)
@@ -43,7 +59,7 @@ def _jitter(faults: Faults) -> None:
         time.sleep(random.uniform(0, longest))  # noqa: S311  # not a secret
 
 
-def _replacement(faults: Faults, request: webob.Request) -> webob.Response | None:
+def _replacement(faults: Faults, request: webob.Request, error: _Error) -> webob.Response | None:
     """Return what is answered instead of the endpoint's own response."""
     if "down" in faults:
         # wsgiref closes the connection without an answer.
@@ -53,15 +69,20 @@ def _replacement(faults: Faults, request: webob.Request) -> webob.Response | Non
         root = f"http://{host}" if host else request.host_url
         return webob.Response(status=307, location=f"{root}/elsewhere")
     if "status" in faults:
-        return webob.Response(json_body={"error": "server_error"}, status=int(faults["status"]))
+        return error(int(faults["status"]))
     if "429" in faults:
-        limited = webob.Response(json_body={"error": "rate_limit_exceeded"}, status=429)
+        limited = error(429)
         limited.headers["Retry-After"] = faults["429"]
         return limited
     for name, make in _BODIES.items():
         if name in faults:
             return make()
     return None
+
+
+def _oauth_error(status: int) -> webob.Response:
+    word = "rate_limit_exceeded" if status == 429 else "server_error"
+    return webob.Response(json_body={"error": word}, status=status)
 
 
 def _html(status: int) -> webob.Response:

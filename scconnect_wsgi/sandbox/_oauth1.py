@@ -74,7 +74,7 @@ class OAuth1Server:
         """Return who signed a call (RFC 5849 section 3.2); None if the signature is not valid."""
         try:
             valid, verified = self._server.validate_protected_resource_request(
-                request.url, request.method, request.text, dict(request.headers)
+                request.url, request.method, _signed_body(request), dict(request.headers)
             )
         except ValueError:  # a malformed header or query
             return None
@@ -97,6 +97,11 @@ class OAuth1Server:
         return webob.Response(
             body or UNAUTHORIZED, status=status, content_type=FORM, charset="utf-8"
         )
+
+
+def _signed_body(request: webob.Request) -> str:
+    """Return the body if it is part of the signature (RFC 5849 section 3.4.1.3.1: only a form)."""
+    return str(request.text) if request.content_type == FORM else ""
 
 
 def _chosen_tokens(request: webob.Request) -> dict[str, str]:

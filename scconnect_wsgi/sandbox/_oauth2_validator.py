@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_plus
 
 from oauthlib import oauth2
 from oauthlib.common import Request
@@ -32,14 +34,18 @@ class Validator(oauth2.RequestValidator):
         return client_id == self._client.id
 
     def client_authentication_required(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """Return True: SoundCloud has only confidential clients."""
+        """Return True: public clients, too, authenticate in the one way that is registered."""
         return True
 
     def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """Return whether the body holds the client id and the client secret."""
-        if request.client_id != self._client.id or not self._client.has_secret(
-            request.client_secret or ""
-        ):
+        """Return whether the client authenticates in the way that is registered, and in no other.
+
+        RFC 6749 section 2.3: a client must not use more than one.
+        """
+        method, id, secret = _presented(request)
+        if method != self._client.token_endpoint_auth or id != self._client.id:
+            return False
+        if method != "none" and not self._client.has_secret(secret):
             return False
         request.client = self._client
         return True
@@ -47,7 +53,7 @@ class Validator(oauth2.RequestValidator):
     def authenticate_client_id(
         self, client_id: str, request: Request, *args: Any, **kwargs: Any
     ) -> bool:
-        """Return False: the client id alone is not enough."""
+        """Return False: authenticate_client knows public clients, too."""
         return False
 
     def validate_response_type(
@@ -201,3 +207,34 @@ class Validator(oauth2.RequestValidator):
     ) -> bool:
         """Accept every scope; none changes anything."""
         return True
+
+
+def _presented(request: Request) -> tuple[str, str | None, str]:
+    """Return how a token request authenticates, as which client, and with which secret.
+
+    The method is empty if it does so in two ways, or as two clients.
+    """
+    header = request.headers.get("Authorization")
+    if header is None and request.client_secret is None:
+        return "none", request.client_id, ""
+    if header is None:
+        return "client_secret_post", request.client_id, str(request.client_secret)
+    id, secret = _basic(header)
+    one_way = request.client_secret is None and request.client_id in (None, id)
+    return "client_secret_basic" if one_way else "", id, secret
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Return the client id and the secret in an Authorization header (RFC 6749 section 2.3.1).
+
+    Both are empty if it holds none.
+    """
+    scheme, _, coded = header.partition(" ")
+    try:
+        pair = base64.b64decode(coded, validate=True).decode("utf-8")
+    except ValueError:
+        pair = ""
+    if scheme.lower() != "basic":
+        return "", ""
+    id, _, secret = pair.partition(":")
+    return unquote_plus(id), unquote_plus(secret)

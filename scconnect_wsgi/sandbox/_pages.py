@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hmac
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import webob
 
-from scconnect_wsgi.sandbox._records import Session
+from scconnect_wsgi.sandbox._records import STARTING_USERS, Session
 from scconnect_wsgi.sandbox._sessions import Sessions, has_csrf_token, with_cookie
 from scconnect_wsgi.sandbox._state import State
 from scconnect_wsgi.sandbox._templates import STYLE, Markup, field_of, mount_of, page, redirect
 from scconnect_wsgi.sandbox.faults import FAULTS
 
 LONGEST_NAME = 64  # characters of a username
+MOST_PEOPLE = 8  # whom the login page offers to log in with one click
 
 
 def home(request: webob.Request) -> webob.Response:
@@ -23,7 +25,7 @@ def home(request: webob.Request) -> webob.Response:
         f"<dt><code>{html.escape(name)}</code></dt><dd>{html.escape(fault.description)}</dd>"
         for name, fault in FAULTS.items()
     )
-    return page(request, "home", "SoundCloud sandbox", faults=Markup(rows))
+    return page(request, "home", "Addresses and faults", faults=Markup(rows))
 
 
 def style(request: webob.Request) -> webob.Response:
@@ -38,7 +40,7 @@ class AccountForm:
     """A form for a username and a password.
 
     ``name`` is "login" or "signup", ``after`` the path that follows, ``problem`` what was wrong
-    with what the user sent.
+    with what the user sent. ``people`` are the users who can log in with one click.
     """
 
     name: str
@@ -46,6 +48,7 @@ class AccountForm:
     after: str
     username: str = ""
     problem: str = ""
+    people: Sequence[str] = ()
 
     def show(self, request: webob.Request) -> webob.Response:
         """Answer with the page of the form."""
@@ -62,6 +65,7 @@ class AccountForm:
             after=self.after,
             username=self.username,
             problem=problem,
+            people=Markup("".join(_one_click(username) for username in self.people)),
         )
         return with_cookie(response, self.session)
 
@@ -76,17 +80,28 @@ class Accounts:
     def login(self, request: webob.Request) -> webob.Response:
         """Show the login form, or log the user in with it."""
         session = self._sessions.of(request)
-        form = AccountForm("login", session, _local(request, field_of(request, "next")))
+        form = self.login_form(session, _local(request, field_of(request, "next")))
         if request.method != "POST":
             return form.show(request)
         username = field_of(request, "username")
+        chosen = field_of(request, "as")
         if not has_csrf_token(request, session):
             problem = "Please try again."
+        elif chosen in self._state.users:
+            return self._log_in(session, chosen, form.after)
         elif not self._is_password(username, field_of(request, "password")):
             problem = "Wrong username or password."
         else:
             return self._log_in(session, username, form.after)
         return replace(form, username=username, problem=problem).show(request)
+
+    def login_form(self, session: Session, after: str) -> AccountForm:
+        """Return the login form, with a button for each user: the first ones, and the newest."""
+        users = list(self._state.users)
+        if len(users) > MOST_PEOPLE:
+            first = len(STARTING_USERS)
+            users = users[:first] + users[first - MOST_PEOPLE :]
+        return AccountForm("login", session, after, people=users)
 
     def signup(self, request: webob.Request) -> webob.Response:
         """Show the signup form, or create an account with it."""
@@ -128,6 +143,11 @@ class Accounts:
         if self._state.sign_up(username, password) is None:
             return "This username is taken."
         return ""
+
+
+def _one_click(username: str) -> str:
+    name = html.escape(username)
+    return f'<button form="one-click" name="as" value="{name}">Log in as {name}</button>'
 
 
 def _local(request: webob.Request, path: str) -> str:

@@ -12,9 +12,11 @@ from urllib.parse import quote
 
 import webob
 
+from scconnect_wsgi.sandbox._api_errors import api_error
 from scconnect_wsgi.sandbox.faults import LONG, Faults, Handler
 
 _LONG_TOKENS = "scconnect_sandbox.long_tokens"  # in the environ
+_NO_QUOTA = "scconnect_sandbox.no_quota"  # in the environ
 
 
 def isolated(handler: Handler, faults: Faults, request: webob.Request) -> webob.Response:
@@ -101,8 +103,9 @@ def long_token() -> str:
 
 
 def refused_token(handler: Handler, faults: Faults, request: webob.Request) -> webob.Response:
-    """Have the API refuse every access token."""
-    if "revoked" in faults or "unauthorized" in faults:
+    """Have the API, or one path of it, refuse every access token."""
+    is_locked = faults.get("unauthorized-at") == request.path_info
+    if is_locked or "revoked" in faults or "unauthorized" in faults:
         request.headers.pop("Authorization", None)
     return handler(request)
 
@@ -115,11 +118,30 @@ def refused_sign_out(handler: Handler, faults: Faults, request: webob.Request) -
     return handler(request)
 
 
+def refused_upload(handler: Handler, faults: Faults, request: webob.Request) -> webob.Response:
+    """Have the API refuse uploads, though it accepts the token."""
+    if "unverified" in faults:
+        return api_error(401)
+    if "quota" in faults:
+        request.environ[_NO_QUOTA] = True
+    return handler(request)
+
+
+def has_no_quota(request: webob.Request) -> bool:
+    """Return whether the account is to have no upload quota left."""
+    return _NO_QUOTA in request.environ
+
+
 def odd_profile(handler: Handler, faults: Faults, request: webob.Request) -> webob.Response:
-    """Change what identifies an account, or seems to."""
+    """Change what identifies an account, or what it may do."""
     response = handler(request)
     if response.status_code == 200:
         profile: dict[str, Any] = response.json_body
+        if "unverified" in faults:
+            profile["primary_email_confirmed"] = False
+        if "quota" in faults:
+            profile["quota"] |= {"unlimited_upload_quota": False, "upload_seconds_left": 0}
+            profile["upload_seconds_left"] = 0
         if "username" in faults:
             profile["username"] = faults["username"]
         if "urn" in faults:

@@ -55,7 +55,8 @@ class Server(ThreadingMixIn, WSGIServer):
 
     def stop(self) -> None:
         """Stop answering and close every connection."""
-        self.shutdown()
+        if self._thread.is_alive():  # otherwise nobody would end the wait of shutdown()
+            self.shutdown()
         self._thread.join()
         self.server_close()
         with self._lock:

@@ -1,7 +1,11 @@
-"""The memory of the sandbox: bounded, behind one lock, and gone when the process ends."""
+"""The memory of the sandbox: bounded, behind one lock, and gone when the process ends.
+
+``_state_file`` keeps it if that is wanted.
+"""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
@@ -10,12 +14,17 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from scconnect_wsgi.sandbox._records import (
+    STARTING_LIKES,
+    STARTING_PLAYLISTS,
+    STARTING_TRACKS,
     STARTING_USERS,
     Access,
     Code,
     Grant,
+    Playlist,
     RequestToken,
     Session,
+    Track,
     User,
 )
 
@@ -25,6 +34,7 @@ CODE_LIFETIME = 60  # seconds; the OAuth 2.1 draft allows at most 10 minutes
 NONCE_WINDOW = 5 * 60  # seconds a timestamp may be off, and a nonce is remembered
 ISSUED = "scconnect_wsgi.sandbox.issued"  # the audit event; its arguments: secret, record
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -57,11 +67,15 @@ class State:
         self.lock: threading.RLock = threading.RLock()
         self.counts: Counts = Counts()
         self.users: dict[str, User] = {user.username: user for user in STARTING_USERS}
+        self.tracks: dict[int, Track] = {track.number: track for track in STARTING_TRACKS}
+        self.playlists: dict[int, Playlist] = {each.number: each for each in STARTING_PLAYLISTS}
+        self.likes: dict[str, tuple[int, ...]] = dict(STARTING_LIKES)
         self.sessions: dict[str, Session] = {}
         self.request_tokens: dict[str, RequestToken] = {}
         self.codes: dict[str, Code] = {}
         self.access: dict[str, Access] = {}
         self.refresh: dict[str, Grant] = {}
+        self.number_tracks()
         self._nonces: dict[tuple[str, ...], float] = {}
 
     def issue(self, store: dict[str, T], secret: str, record: T) -> T:
@@ -69,7 +83,7 @@ class State:
         sys.audit(ISSUED, secret, record)
         return self.remember(store, secret, record)
 
-    def remember(self, store: dict[str, T], key: str, value: T) -> T:
+    def remember(self, store: dict[K, T], key: K, value: T) -> T:
         """Keep ``value`` in one of the stores, whose oldest entries make room for it."""
         with self.lock:
             store[key] = value
@@ -83,6 +97,13 @@ class State:
                 return None
             number = max(user.number for user in self.users.values()) + 1
             return self.remember(self.users, username, User(number, username, password, username))
+
+    def add_track(self, owner: User, title: str, sharing: str, **fields: Any) -> Track:
+        """Keep a track that was uploaded, and return it. ``fields`` are further ones of Track."""
+        with self.lock:
+            number = next(self._track_numbers)
+            track = Track(number, owner, title, sharing, created_at=self.clock(), **fields)
+            return self.remember(self.tracks, number, track)
 
     def request_token(self, token: str) -> RequestToken | None:
         """Return the record of a request token, or None if it is unknown or has expired."""
@@ -110,7 +131,7 @@ class State:
     def revoke(self, username: str | None = None) -> None:
         """Revoke what ``username`` (None: everybody) has allowed, flows under way included."""
         with self.lock:
-            for grant in self._grants():
+            for grant in self.grants():
                 if username in (None, grant.username):
                     grant.revoked = True
             for token, found in list(self.request_tokens.items()):
@@ -127,7 +148,16 @@ class State:
                 if access.secret is None and username in (None, access.grant.username):
                     del self.access[token]
 
-    def _grants(self) -> Iterator[Grant]:
+    def number_tracks(self) -> None:
+        """Begin to count new tracks behind those that are there."""
+        self._track_numbers = itertools.count(max(self.tracks) + 1)
+
+    def uploads(self) -> list[Track]:
+        """Return the tracks that were uploaded."""
+        return [track for track in self.tracks.values() if track not in STARTING_TRACKS]
+
+    def grants(self) -> Iterator[Grant]:
+        """Yield the grant of each code and token."""
         for code in self.codes.values():
             yield code.grant
         for access in self.access.values():

@@ -59,6 +59,9 @@ FAULTS = {
     "coop": Fault("its pages have Cross-Origin-Opener-Policy with this value", "same-origin"),
     "revoked": Fault("no longer accepts any refresh token or access token"),
     "unauthorized": Fault("the API answers 401 to every token; the token endpoint works"),
+    "unauthorized-at": Fault("the API answers 401 to every token at this path", "/me/tracks"),
+    "unverified": Fault("the API answers 401 to an upload, because of an unverified mail address"),
+    "quota": Fault("the API refuses an upload with 422: the account has no upload quota left"),
     "username": Fault("the API gives every account this display name", "joe"),
     "urn": Fault("the API gives every account this urn, which may be empty, and no id"),
     "refresh-lost": Fault(

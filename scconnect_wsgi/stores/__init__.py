@@ -2,17 +2,21 @@
 
     from scconnect_wsgi.stores.sql import SQLStore  # the extra ``sql``
     from scconnect_wsgi.stores.redis import RedisStore  # the extra ``redis``
+    from scconnect_wsgi.django import DjangoStore  # the extra ``django``
+    from scconnect_wsgi.stores import MemoryStore  # for tests
 
 A store keeps ``Connection`` objects: an account, its token, and the user who connected it. The
 protocol ``Store`` says what a store must be able to do. A site with storage of its own needs none
-of this. A store of another kind is a class with the seven methods of ``Store``;
-the docstrings of Store say what they promise.
+of this. A store of another kind is a class with the methods of ``Store``; their docstrings say what
+they promise, and ``scconnect_wsgi.testing.StoreContract`` tests it.
 
-The other modules are the inside: ``_codec`` writes and encrypts tokens for both stores;
-``_schema``, ``_engine``, ``_sqlite_file`` and ``_sql_errors`` are parts of SQLStore.
+The other modules are the inside. ``_records`` and ``_codec`` write, encrypt and read connections
+for all of them. ``_drivers``, ``_engine``, ``_schema``, ``_transactions``, ``_sqlite_file`` and
+``_sql_errors`` are parts of SQLStore.
 """
 
-from scconnect_wsgi.stores._connection import Connection
+from scconnect_wsgi.stores._connection import Connection, FailedRefresh
+from scconnect_wsgi.stores._memory import MemoryStore
 from scconnect_wsgi.stores._store import Store, no_such_connection
 
-__all__ = ["Connection", "Store", "no_such_connection"]
+__all__ = ["Connection", "FailedRefresh", "MemoryStore", "Store", "no_such_connection"]

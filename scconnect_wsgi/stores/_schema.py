@@ -1,8 +1,8 @@
-"""The tables of SQLStore. The first process makes or upgrades them, while the others wait."""
+"""The tables of SQLStore. The first process makes them, while the others wait."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,13 +19,15 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 from sqlalchemy.types import TypeDecorator
 
 from scconnect_wsgi.errors import StoreUnavailable
+from scconnect_wsgi.stores._names import KEY_LENGTH
+from scconnect_wsgi.stores._transactions import connected
 
 # MySQL's own TEXT ends at 64 KB; a token is a JWT of unstated length.
 LONG_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
-KEY_LENGTH = 255  # characters; every database can index that much
 KEY = String(KEY_LENGTH)
 # MySQL and MariaDB ignore case by default, and "joe" is not "Joe".
 EXACT: Any = {
@@ -37,7 +39,7 @@ EXACT: Any = {
 
 
 class Hidden(str):
-    """A string whose repr does not show it: SQLAlchemy logs the repr of rows at DEBUG."""
+    """A string whose repr does not show it: SQLAlchemy logs the repr of rows and parameters."""
 
     __slots__ = ()
 
@@ -51,9 +53,16 @@ class Secret(TypeDecorator[str]):
     impl: Any = LONG_TEXT
     cache_ok: bool | None = True
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Return the value as a string that its repr does not show."""
         return None if value is None else Hidden(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Return the value as a string that its repr does not show.
+
+        SQLite gives back what is no string, too, if somebody wrote it.
+        """
+        return Hidden(value) if isinstance(value, str) else value
 
 
 metadata: MetaData = MetaData()
@@ -75,20 +84,26 @@ connections: Table = Table(
     Column("lease_until", BigInteger),  # milliseconds of the database's clock
     **EXACT,
 )
-schema_version: Table = Table(
-    "scconnect_schema", metadata, Column("version", BigInteger, nullable=False), **EXACT
+claims: Table = Table(
+    "scconnect_claims",
+    metadata,
+    Column("name", KEY, primary_key=True),
+    Column("ends_at", BigInteger, nullable=False, index=True),  # milliseconds, as lease_until
+    Column("outcome", Secret),  # what _codec.py writes; NULL until the flow has ended
+    **EXACT,
 )
-
-Step = Callable[[Connection], object]
-# Each step leads from one version of the tables to the next. A step never changes once it is
-# released: a change of the tables is a new step, and this first one then gets a copy of the tables
-# as they are today. A step must be repeatable, since a process that is killed can leave half of one
-# behind where DDL is not transactional (MySQL).
-STEPS: Sequence[Step] = (metadata.create_all,)
+schema_version: Table = Table(
+    "scconnect_schema",
+    metadata,
+    # The key keeps statements that are run twice by hand from writing a second row.
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    **EXACT,
+)
+VERSION = 2  # of the tables; a release that changes them raises it, and upgrades them
 
 LOCK_TIMEOUT = 8  # seconds; less than the driver waits for an answer
 _POSTGRESQL_LOCK = 7361108  # an arbitrary number, the same in all processes
-# Statements that begin and end an upgrade, so that one process upgrades at a time.
+# Statements that begin and end the making of tables, so that one process does it at a time.
 _MYSQL_LOCK = (
     [f"SELECT GET_LOCK('scconnect_schema', {LOCK_TIMEOUT})"],
     ["SELECT RELEASE_LOCK('scconnect_schema')"],
@@ -101,36 +116,47 @@ LOCKS = {
 }
 
 
-def prepare(engine: Engine, steps: Sequence[Step] = STEPS) -> None:
-    """Make the tables, or upgrade them; a single query if there is nothing to do.
+def prepare(engine: Engine) -> None:
+    """Make the tables, unless their version says that they are there.
 
     Raises StoreUnavailable if they belong to a newer version of this package, or if another process
-    takes too long to upgrade them.
+    takes too long to make them.
     """
-    with engine.connect() as connection:
-        if _read_version(connection) == len(steps):
+    with connected(engine) as connection:
+        if _is_current(connection):
             return
         with _locked(connection):
-            version = _read_version(connection)
-            if version > len(steps):
-                raise StoreUnavailable(
-                    "The tables of scconnect-wsgi were made by a newer version: upgrade "
-                    "scconnect-wsgi on this host."
-                )
-            for number, step in enumerate(steps[version:], version + 1):
-                step(connection)
-                _write_version(connection, number)
+            if _is_current(connection):
+                return
+            metadata.create_all(connection)
+            if not connection.execute(schema_version.update().values(version=VERSION)).rowcount:
+                connection.execute(schema_version.insert().values(version=VERSION))
+
+
+def script(dialect: Dialect) -> str:
+    """Return the statements that make the tables, for the database's own command line."""
+    statements: list[DDLElement] = []
+    for table in metadata.sorted_tables:
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        statements += [CreateTable(table), *map(CreateIndex, indexes)]
+    texts = [str(statement.compile(dialect=dialect)).strip() for statement in statements]
+    texts.append(f"INSERT INTO scconnect_schema (version) VALUES ({VERSION})")  # noqa: S608
+    if dialect.name in ("sqlite", "postgresql"):  # all of them or none
+        texts = ["BEGIN", *texts, "COMMIT"]
+    return "".join(f"{text};\n" for text in texts)
 
 
 @contextmanager
 def _locked(connection: Connection) -> Iterator[None]:
     before, after = LOCKS[connection.dialect.name]
+    if getattr(connection.connection.driver_connection, "in_transaction", False):
+        connection.exec_driver_sql("COMMIT")  # of an SQLite engine that begins each one by itself
     try:
         for statement in before:
             answer = connection.exec_driver_sql(statement)
             if answer.returns_rows and answer.scalar() == 0:  # GET_LOCK gave up waiting
                 raise StoreUnavailable(
-                    "Another process is upgrading the tables of scconnect-wsgi. Try again later."
+                    "Another process is making the tables of scconnect-wsgi. Try again later."
                 )
         yield
         for statement in after:
@@ -140,12 +166,18 @@ def _locked(connection: Connection) -> Iterator[None]:
         raise
 
 
-def _read_version(connection: Connection) -> int:
-    if not inspect(connection).has_table(schema_version.name):
-        return 0
-    return int(connection.scalar(schema_version.select()) or 0)
+def _is_current(connection: Connection) -> bool:
+    """Return whether the tables are those of this version. Raises StoreUnavailable for newer ones.
 
-
-def _write_version(connection: Connection, version: int) -> None:
-    if not connection.execute(schema_version.update().values(version=version)).rowcount:
-        connection.execute(schema_version.insert().values(version=version))
+    A site may have put them into a schema of their own (``schema_translate_map``).
+    """
+    schema = connection.schema_for_object(schema_version)
+    if not inspect(connection).has_table(schema_version.name, schema=schema):
+        return False
+    version = int(connection.scalar(schema_version.select()) or 0)
+    if version > VERSION:
+        raise StoreUnavailable(
+            "The tables of scconnect-wsgi were made by a newer version: upgrade scconnect-wsgi on "
+            "this host."
+        )
+    return version == VERSION

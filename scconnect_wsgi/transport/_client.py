@@ -8,10 +8,11 @@ connections.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
@@ -20,6 +21,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable
+from scconnect_wsgi.redaction import hides_all_locals
 from scconnect_wsgi.transport._deadline import Deadline, deadline
 from scconnect_wsgi.transport._failures import Failure, error_for, error_for_status
 from scconnect_wsgi.transport._pool import Pool
@@ -29,7 +31,8 @@ ATTEMPTS = 3  # times a request is built anew, as long as not one byte of it has
 Certificate = str | tuple[str, str] | None  # requests' ``cert``
 
 
-class HTTPRequest(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class HTTPRequest:
     """One request to a provider, complete and signed."""
 
     method: str
@@ -42,7 +45,8 @@ class HTTPRequest(NamedTuple):
         return f"HTTPRequest({self.method} {self.url.partition('?')[0]})"
 
 
-class HTTPResponse(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class HTTPResponse:
     """A provider's response: a status of 2xx or 4xx, and a body of at most ``max_bytes``.
 
     ``headers`` ignores case if the transport made it.
@@ -57,6 +61,7 @@ class HTTPResponse(NamedTuple):
         return f"HTTPResponse(status={self.status})"
 
 
+@hides_all_locals
 @dataclass(frozen=True)
 class Transport:
     """How the provider is reached. Flows of a process share one unless they are given their own.
@@ -142,6 +147,7 @@ class Transport:
 
         A failure is returned, not raised: the original exception holds the request and its secrets.
         """
+        handled = sys.exception()
         try:
             response = self._own_pool().exchange(
                 request.method,
@@ -163,7 +169,7 @@ class Transport:
             ValueError,
             RecursionError,
         ) as error:
-            return error_for(error, urlsplit(request.url).hostname, sent=limit.sent)
+            return error_for(error, request.url, sent=limit.sent, proxy=self.proxy, handled=handled)
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> HTTPResponse | Failure:
         failure = error_for_status(
@@ -171,13 +177,20 @@ class Transport:
         )
         if failure is not None:
             return failure
-        body = b""
         problem = _problem(response)
-        if problem is None:
-            body = self._body(response)
-            problem = self._problem_of_length(response, len(body))
         if problem is not None:
             return ProviderError(problem, outcome_unknown=True)
+        body = self._body(response)
+        if len(body) > self.max_bytes:
+            return ProviderError(
+                f"The provider's answer is longer than {self.max_bytes} bytes.",
+                outcome_unknown=True,
+            )
+        if response.length_remaining:
+            return ProviderUnavailable(
+                "The provider's answer broke off: it is shorter than it says. Try again.",
+                outcome_unknown=True,
+            )
         return HTTPResponse(response.status, response.headers, body)
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
@@ -186,15 +199,6 @@ class Transport:
         while chunk := response.read(self.max_bytes + 1 - len(body), decode_content=False):
             body += chunk
         return body
-
-    def _problem_of_length(self, response: urllib3.BaseHTTPResponse, length: int) -> str | None:
-        if length > self.max_bytes:
-            return f"The provider's answer is longer than {self.max_bytes} bytes."
-        announced = response.headers.get("Content-Length", str(length))
-        chunked = response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-        if announced != str(length) and not chunked:
-            return "The provider's answer is not as long as it says."
-        return None
 
     def _own_pool(self) -> Pool:
         try:
@@ -229,6 +233,20 @@ class Transport:
 def shared_transport() -> Transport:
     """Return the transport of every flow that was not given one."""
     return Transport()
+
+
+def checked_transport(given: object) -> Transport:
+    """Return the transport that a flow was given, or the shared one for None.
+
+    Raises ConfigurationError for anything else.
+    """
+    if given is None:
+        return shared_transport()
+    if not isinstance(given, Transport):
+        raise ConfigurationError(
+            "transport", f"must be a Transport(...), not {type(given).__name__}."
+        )
+    return given
 
 
 @lru_cache(maxsize=64)  # a process knows a handful of addresses

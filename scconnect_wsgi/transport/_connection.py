@@ -8,6 +8,7 @@ after they were idle for a while.
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from enum import Enum
 from typing import Any
@@ -17,9 +18,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import LocationParseError, NewConnectionError
 from urllib3.util.connection import create_connection
 from urllib3.util.ssltransport import SSLTransport
+from urllib3.util.wait import wait_for_read
 
 from scconnect_wsgi.transport._deadline import Deadline, current_deadline
-from scconnect_wsgi.transport._strict import TLS_RECORD, StrictResponse
+from scconnect_wsgi.transport._strict import TLS_RECORD, StrictResponse, begins_final_response
 
 # Seconds a connection may rest unused; servers hang up after 2 or more, and we stay clear of that
 # moment
@@ -36,8 +38,9 @@ class State(Enum):
                 a header, ``close``     the other side still listens.
     CONNECTING  ``connect``             Nothing. This is a CONNECT for a proxy: no byte of the
                                         request leaves yet.
-    FRESH       the end of ``connect``  Nothing. There may be something to read, because servers
-                                        send TLS 1.3 session tickets without being asked.
+    FRESH       the end of ``connect``  Makes sure that the other side has said nothing: that would
+                                        be taken for the response, and the response for the next
+                                        one. TLS 1.3 session tickets do not count.
     SENDING     the first byte          Nothing.
     ==========  ======================  =========================================================
     """
@@ -51,11 +54,13 @@ class State(Enum):
 class StrictConnection(HTTPConnection):
     """A connection that reads strictly and keeps deadlines."""
 
-    response_class: Any = StrictResponse
     _state = State.RESTING
     _last_used = 0.0  # by time.monotonic()
     _held: list[bytes] | None = None  # the beginning of a request, until it is worth a packet
     _last_response: Any = None  # the StrictResponse to the last request
+    _is_streaming = False  # whether the body is read or made while it is sent
+    _early = b""  # what has arrived while such a body was sent
+    _is_cut_short = False  # whether that was the response, and the rest of the body was not sent
 
     @property
     def is_connected(self) -> bool:
@@ -66,10 +71,16 @@ class StrictConnection(HTTPConnection):
             # TLS through an https proxy: what came behind a response may wait in its memory,
             # where nothing below can see it
             return False
-        if self._last_response is not None and self._last_response.more_came:
+        last = self._last_response
+        if last is not None and (last.more_came or not last.isclosed()):
             return False
-        # False as well if there is something to read before anything was asked
-        return super().is_connected
+        try:
+            # False as well if there is something to read before anything was asked
+            return super().is_connected
+        except AttributeError:
+            # eventlet took select.poll away after urllib3 had chosen to look with it. A new
+            # connection for each request is slower, but it works.
+            return False
 
     def connect(self) -> None:
         """Connect, through a proxy if there is one, and shake hands."""
@@ -82,6 +93,8 @@ class StrictConnection(HTTPConnection):
         """Close the connection. urllib3 may open it again, and then it is a new one."""
         self._last_response = None
         self._state = State.RESTING
+        self._early = b""
+        self._is_cut_short = False
         super().close()
 
     def request(
@@ -92,7 +105,8 @@ class StrictConnection(HTTPConnection):
         A body that is read or made while it is sent may take its time, so then the head leaves at
         once, and every piece as it comes.
         """
-        if body is None or isinstance(body, (bytes, str)):
+        self._is_streaming = not (body is None or isinstance(body, (bytes, str)))
+        if not self._is_streaming:
             self._held = []
         try:
             super().request(method, url, body, headers, **options)
@@ -110,6 +124,14 @@ class StrictConnection(HTTPConnection):
             return
         self._release()
         self._send_now(data)  # as it is: joined, a large body would be in memory twice
+
+    def response_class(  # type: ignore[override]  # http.client calls this like a class
+        self, sock: Any, *args: Any, **options: Any
+    ) -> StrictResponse:
+        """Return the object that reads the next response."""
+        early = self._early
+        self._early = b""
+        return StrictResponse(sock, *args, early=early, is_last=self._is_cut_short, **options)
 
     def getresponse(self) -> Any:
         """Read the header of the response."""
@@ -137,6 +159,8 @@ class StrictConnection(HTTPConnection):
             self.connect()
         if self._state is State.RESTING and not self.is_connected:
             raise ConnectionResetError("the other side closed the connection while it rested")
+        if self._state is State.FRESH and self._has_spoken():
+            raise ConnectionResetError("the other side spoke, or hung up, before it was asked")
         limit = current_deadline()
         if limit is not None:
             self.sock.settimeout(limit.left())
@@ -144,7 +168,53 @@ class StrictConnection(HTTPConnection):
             self._state = State.SENDING
             if limit is not None:
                 limit.sent = True
-        super().send(data)
+        if self._is_streaming and self._state is State.SENDING:
+            self._send_piece(data)
+        else:
+            super().send(data)
+
+    def _send_piece(self, data: Any) -> None:
+        """Send a piece of a long body, unless the final response is arriving already.
+
+        The rest is not sent then (RFC 9112 section 9.5): the other side may refuse to read it, or
+        hang up, and the response could be lost with the connection.
+        """
+        self._stop_if_answered()
+        try:
+            super().send(data)
+        except TimeoutError:
+            self._stop_if_answered()
+            raise
+
+    def _stop_if_answered(self) -> None:
+        """Raise BrokenPipeError, after which urllib3 reads the response, if that has begun."""
+        arrived = self._arrived()
+        if arrived is None:
+            return
+        self._early += arrived
+        if not arrived or begins_final_response(self._early):
+            self._is_cut_short = True
+            raise BrokenPipeError("the other side answered before the request was complete")
+
+    def _has_spoken(self) -> bool:
+        """Return whether data, or the end of it, has arrived before anything was asked."""
+        return self._arrived() is not None
+
+    def _arrived(self) -> bytes | None:
+        """Return data that has arrived, empty at its end, or None if there is nothing to read."""
+        try:
+            if not wait_for_read(self.sock, timeout=0.0):
+                return None
+        except AttributeError:  # as in ``is_connected``
+            return None
+        timeout = self.sock.gettimeout()
+        self.sock.settimeout(0)
+        try:
+            return bytes(self.sock.recv(TLS_RECORD))
+        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
+            return None  # session tickets; eventlet says that the time is over
+        finally:
+            self.sock.settimeout(timeout)
 
     def _new_conn(self) -> socket.socket:
         limit = current_deadline()
@@ -184,12 +254,12 @@ class StrictConnection(HTTPConnection):
         """Ask a proxy to connect to the host, within the deadline."""
         super()._tunnel()
         limit = current_deadline()
-        if limit is not None:
-            self.sock.settimeout(limit.left())  # for the TLS handshake that follows
+        # For the TLS handshake that follows
+        self.sock.settimeout(self.timeout if limit is None else limit.left())
 
 
-class _StrictHTTPSConnection(StrictConnection, HTTPSConnection):
-    pass
+class StrictHTTPSConnection(StrictConnection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -197,7 +267,7 @@ class _HTTPPool(HTTPConnectionPool):
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _StrictHTTPSConnection
+    ConnectionCls = StrictHTTPSConnection
 
 
-POOLS = {"http": _HTTPPool, "https": _HTTPSPool}  # for a PoolManager's pool_classes_by_scheme
+POOLS: dict[str, type[HTTPConnectionPool]] = {"http": _HTTPPool, "https": _HTTPSPool}  # by scheme

@@ -35,6 +35,14 @@ class Deadline:
             raise TimeoutError("the call's deadline has passed")
         return left
 
+    def allows(self, seconds: float) -> bool:
+        """Return whether more than ``seconds`` are left."""
+        return time.monotonic() + seconds < self._end
+
+    def within(self, other: Deadline) -> None:
+        """Let this deadline be no later than another one."""
+        self._end = min(self._end, other._end)
+
     def extend(self, seconds: float) -> None:
         """Move the deadline by ``seconds``."""
         self._end += seconds
@@ -52,12 +60,25 @@ def current_deadline() -> Deadline | None:
 def deadline(seconds: float) -> Iterator[Deadline]:
     """Give all that this thread's connections do in the block ``seconds`` in total.
 
-    A deadline inside another one is independent of it.
+    A deadline inside another one is no later than that.
     """
     limit = Deadline(seconds)
+    outer = _current.get()
+    if outer is not None:
+        limit.within(outer)
     token = _current.set(limit)
     try:
         yield limit
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def resumed(limit: Deadline | None) -> Iterator[None]:
+    """Put what this thread's connections do in the block under a deadline that has begun before."""
+    token = _current.set(limit or _current.get())
+    try:
+        yield
     finally:
         _current.reset(token)
 

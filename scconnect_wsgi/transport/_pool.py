@@ -17,8 +17,9 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import urldefragauth
 from urllib3 import BaseHTTPResponse
 
-from scconnect_wsgi.transport._cap import with_cap
+from scconnect_wsgi.transport._cap import limit_json, with_cap
 from scconnect_wsgi.transport._connection import POOLS
+from scconnect_wsgi.transport._mocked import refuse_mocked
 from scconnect_wsgi.transport._tls import PATCHED_LATE
 
 POOL_SIZE = 32  # kept-alive connections per host; more threads than that open one for the call
@@ -55,8 +56,9 @@ class Pool(HTTPAdapter):
         """Send one request and return the response, its body unread.
 
         Add nothing that requests would: no cookies, no redirects, no .netrc. Raises
-        urllib3's errors, OSError and ValueError.
+        urllib3's errors, OSError and ValueError, and Mocked in some tests of a site.
         """
+        refuse_mocked(url, api_call=False)
         parts = urlsplit(url)
         manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
         connections = manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
@@ -76,15 +78,27 @@ class Pool(HTTPAdapter):
             timeout=timeout,
         )
 
-    def send(self, *args: Any, **options: Any) -> Any:
+    def send(
+        self,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Any:
         """Send a request of requests.
 
         Raises requests' errors, also if ssl is patched in the middle of it.
         """
+        refuse_mocked(str(request.url), api_call=True)
         try:
-            return super().send(*args, **options)
+            response = super().send(request, stream, timeout, verify, cert, proxies)
         except RecursionError as error:
             raise requests.exceptions.SSLError(PATCHED_LATE) from error
+        if not stream:
+            limit_json(response, _read_timeout(timeout))
+        return response
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
         """Return requests' response, with the current cap on its body."""
@@ -115,3 +129,9 @@ class Pool(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Set nothing: the context verifies the certificate and the host name."""
+
+
+def _read_timeout(timeout: Any) -> float | None:
+    """Return how long one read may take, from requests' ``timeout``: a number, or a pair."""
+    seconds = timeout[1] if isinstance(timeout, tuple) else timeout
+    return seconds if isinstance(seconds, (int, float)) else None

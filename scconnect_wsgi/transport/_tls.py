@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 
 from scconnect_wsgi.errors import ConfigurationError
 
@@ -26,10 +27,15 @@ def context_for(authorities: str, cert: str | tuple[str, str] | None = None) -> 
     cannot be read or hold no certificates.
     """
     # Looked up in ssl now: a name imported earlier would not be gevent's.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # As ssl.create_default_context, which also reads the environment: SSLKEYLOGFILE would name a
+    # file into which the keys of every connection are written.
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     if os.path.isdir(authorities):
-        context = ssl.create_default_context(capath=authorities)
+        context.load_verify_locations(capath=authorities)
     else:
-        context = ssl.create_default_context(cafile=authorities)
+        context.load_verify_locations(cafile=authorities)
     if isinstance(cert, str):
         context.load_cert_chain(cert)
     elif cert is not None:
@@ -44,7 +50,7 @@ def check_bundle(ca_bundle: str) -> None:
     """
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=ca_bundle)
-    except OSError:  # ssl.SSLError is one
+    except (OSError, TypeError, ValueError):  # ssl.SSLError is an OSError
         raise ConfigurationError(
             "ca_bundle", "cannot be read as a file of PEM certificates."
         ) from None

@@ -24,6 +24,13 @@ from support.world import (
 )
 
 ASSETS = CHECKOUT / "assets"
+EXAMPLES = [str(path.relative_to(CHECKOUT)) for path in sorted(CHECKOUT.glob("examples/**/*.py"))]
+DRAWINGS = [
+    str(path.relative_to(CHECKOUT))
+    for folder in ("assets", "scconnect_wsgi")
+    for path in sorted((CHECKOUT / folder).rglob("*"))
+    if path.suffix in (".svg", ".html") and "<svg" in path.read_text("utf-8")
+]
 
 
 # The files' contents
@@ -58,11 +65,14 @@ def test_close_html_is_whole_under_any_mount_point():
 def test_page_html_takes_its_fields_and_runs_no_script():
     template = string.Template((ASSETS / "page.html").read_text("utf-8"))
     fields = {
+        "answer": "error=E",
         "title": "T",
         "message": "M",
         "assets": "/shop/sc-connect",
         "home": "/shop/",
         "action": "<form></form>",
+        "refresh": '<meta http-equiv="refresh" content="0; url=?a=b">',
+        "error_id": "<p>1a2b3c4d</p>",
     }
     assert set(re.findall(r"\$(\w+)", template.template)) == set(fields)
     tags = Elements(template.substitute(fields)).tags
@@ -71,6 +81,12 @@ def test_page_html_takes_its_fields_and_runs_no_script():
         "/shop/sc-connect/sc-connect.css"
     ]
     assert [attrs["href"] for tag, attrs in tags if tag == "a"] == ["/shop/"]
+
+
+@pytest.mark.parametrize("file", ["README.md", "docs/browser.md", *EXAMPLES])
+def test_what_a_site_copies_shows_the_drawing_and_not_a_blurred_picture(file):
+    text = (CHECKOUT / file).read_text("utf-8")
+    assert re.findall(r"(?:src=[\"']?|\]\()[^\s\"')]*sc-[a-z-]*\.png", text) == []
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -263,6 +279,9 @@ def test_threat_26_a_full_page_flow_returns_to_this_site_only(context, world):
         "/\\evil.example",
         "javascript:alert(1)",
         "blob:null/x",
+        f"{world.site}.evil.example/",
+        f"{world.site}0/",
+        f"{world.site}@evil.example/",
     ):
         page.evaluate(remember, elsewhere)
         page.goto(f"{world.site}/sc-connect/close.html?username=joe")
@@ -438,6 +457,49 @@ def test_threat_23_only_this_site_and_this_flow_are_listened_to(context, world):
     assert heard(page) == [[["from", "here"]]]
 
 
+@browser_test
+@pytest.mark.parametrize("file", DRAWINGS)
+def test_nothing_of_a_drawing_is_cut_off(context, file):
+    page = context.new_page()
+    [drawing] = re.findall(r"<svg.*?</svg>", (CHECKOUT / file).read_text("utf-8"), re.DOTALL)
+    page.set_content(drawing)
+    outside = page.evaluate("""() => {
+        const frame = document.querySelector('svg').viewBox.baseVal;
+        return [...document.querySelectorAll('svg path, svg rect')].filter((shape) => {
+            const { x, y, width, height } = shape.getBBox();
+            const part = (value) => Math.round(value * 100) / 100;
+            return part(x) < frame.x || part(y) < frame.y
+                || part(x + width) > frame.x + frame.width
+                || part(y + height) > frame.y + frame.height;
+        }).map((shape) => shape.outerHTML);
+    }""")
+    # The small button's mark is scaled down; getBBox() is before that
+    assert [shape for shape in outside if "transform" not in shape] == []
+
+
+@browser_test
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("error=provider_error&error_id=1a2b3c4d", "Error 1a2b3c4d"),
+        ("error=access_denied&error_id=00000000", "Error 00000000"),
+        ("error=provider_error", ""),
+        ("error=provider_error&error_id=", ""),
+        ("error=provider_error&error_id=1A2B3C4D", ""),
+        ("error=provider_error&error_id=1a2b3c4d5", ""),
+        ("error=provider_error&error_id=call+555-0100", ""),
+        ("error=provider_error&error_id=1a2b3c4d%0A", ""),
+        ("error=provider_error&error_id=%0A1a2b3c4d", ""),
+        ("error_id=1a2b3c4d", ""),
+        ("username=joe&error_id=1a2b3c4d", ""),
+    ],
+)
+def test_the_id_of_a_failure_is_shown_and_nothing_else_of_a_query(context, world, query, shown):
+    page = opened(context, f"{world.site}/sc-connect/close.html?{query}")
+    page.wait_for_selector("h1:text('onnected')")
+    assert page.inner_text("#error-id") == shown
+
+
 OPENER_OF_ANOTHER_SITE = """url => {
     window.heard = [];
     addEventListener('message', event => heard.push({data: JSON.stringify(event.data)}));
@@ -460,8 +522,11 @@ def test_threat_23_a_page_of_another_site_that_opens_the_popup_hears_nothing(con
     )
     other = opened(context, f"{world.provider}/authorize?wait=1")
     other.evaluate(OPENER_OF_ANOTHER_SITE, f"{world.site}/sc-connect/close.html?secret=1")
-    assert closed(popup_of(other, "#open"))
+    popup = popup_of(other, "#open")
     assert heard(page) == [[["data", "?secret=1"]]]  # it was delivered to its own site
+    popup.wait_for_selector("#parting:text('another address')")
+    assert world.site in popup.inner_text("#parting")
+    assert not popup.is_closed()  # nobody would know why
     other.wait_for_timeout(REST)
     other.evaluate("postMessage('the only one', location.origin)")
     assert heard(other) == [[["data", '"the only one"']]]
@@ -491,7 +556,7 @@ def test_close_html_without_an_opener_says_what_happened_and_stays(context, worl
             page.goto(
                 f"{world.site}/sc-connect/close.html?error={code}&error_description=%25cFor+developers"
             )
-        assert [argument.json_value() for argument in warning.value.args] == [
+        assert [argument.json_value() for argument in warning.value.args][:3] == [
             "sc-connect:",
             code,
             "%cFor developers",

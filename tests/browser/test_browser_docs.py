@@ -102,7 +102,7 @@ def test_the_same_without_javascript(chromium, sandbox_process, javascript):
         page.click("a")
         log_in(page)
         page.click("#allow")
-        page.wait_for_url(f"{site.url}/account?username=joe&oauth_token_id=43")
+        page.wait_for_url(f"{site.url}/account?username=joe&oauth_token_id=43#")
         context.close()
 
 
@@ -152,6 +152,16 @@ def test_the_later_forms(context, sandbox_process, button):
     with page_with(sandbox_process, body=BUTTONS, script=SNIPPETS["later-forms"]) as site:
         page = opened(context, site.url)
         allow(popup_of(page, f"#{button}"))
+        shows(page, "Connected as joe")
+
+
+def test_beside_soundclouds_own_script(context, sandbox_process, node):
+    body = f"<script>{SHOW}</script>" + SNIPPETS["sdk"]
+    sdk = node.file_of("soundcloud@3.3.2", "sdk.js")
+    with page_with(sandbox_process, body=body, files={"/sdk.js": sdk}) as site:
+        page = opened(context, site.url)
+        assert page.evaluate("[typeof SC.stream, typeof SC.connect]") == ["function", "function"]
+        allow(popup_of(page, "#import"))
         shows(page, "Connected as joe")
 
 
@@ -218,6 +228,21 @@ def test_a_cross_origin_opener_policy(context, sandbox_process):
         assert popup.evaluate("opener") is None
         press(popup, "#allow")
         shows(page, "Connected as joe")
+
+
+@pytest.mark.parametrize("snippet", ["no-javascript", "libraries"])
+def test_a_worker_that_leaves_the_paths_out(context, sandbox_process, snippet):
+    body = {"no-javascript": SNIPPETS["no-javascript"], "libraries": SNIPPETS["libraries"]}[snippet]
+    claim = "addEventListener('activate', (event) => event.waitUntil(clients.claim()));"
+    files = {"/worker.js": claim + SNIPPETS["worker"]}
+    with page_with(sandbox_process, body=body, files=files) as site:
+        page = opened(context, site.url)
+        page.evaluate("void navigator.serviceWorker.register('/worker.js')")
+        page.wait_for_function("navigator.serviceWorker.controller !== null")
+        page.click("a")
+        log_in(page)
+        page.click("#allow")
+        page.wait_for_url(f"{site.url}/account?username=joe&oauth_token_id=43#")
 
 
 @pytest.fixture(scope="module")

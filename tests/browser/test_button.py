@@ -3,15 +3,19 @@
 Attributes, events, signals, and where a flow ends.
 """
 
+import html
+import re
 from urllib.parse import quote
 
 import pytest
+from support.flows import CODES
 from support.site import JOE
 from support.windows import closed, heard, opened, popup_of, press
-from support.world import NO_POPUP, endpoint, pairs, prepare
+from support.world import ASSETS, NO_POPUP, endpoint, pairs, prepare
 
 pytestmark = pytest.mark.browser
 
+CLOSE_JS = (ASSETS / "close.js").read_text("utf-8")
 LISTEN = """
 for (const name of ['start', 'done', 'failed', 'closed']) {
   addEventListener('scconnect:' + name, (event) => {
@@ -28,11 +32,11 @@ window.clearInterval = function (number) { checks[number - 1] = null; };
 CHECKS = 4  # one more than the script makes before it says that a popup was closed
 
 
-def look(page):
+def look(page, times=CHECKS):
     """Let the script see that its popups are closed, once they are."""
     page.bring_to_front()
     page.wait_for_function("checks.every(it => !it || it.flow.popup.closed)")
-    for _ in range(CHECKS):
+    for _ in range(times):
         page.evaluate("checks.forEach(it => it && it.check(it.flow))")
 
 
@@ -116,6 +120,14 @@ def test_a_link_that_says_where_it_ends_leads_there(context, world, how, fields)
     assert len(context.pages) == 1 or closed(context.pages[1])
 
 
+def test_a_link_in_a_drawing_may_be_written_as_svg_1_wrote_it(context, world):
+    start = html.escape(returning("/page/0"))
+    link = f'<svg><a id="sc-connect" xlink:href="{start}" data-sc-connect>'
+    page = opened(context, world.page("", body=f"{link}<text y=20>Go</text></a></svg>"))
+    page.click("#sc-connect")
+    page.wait_for_url(f"{world.site}/page/0?username=joe&oauth_token_id=43")
+
+
 def test_a_listener_that_says_so_keeps_the_page(context, world):
     stay = """
         addEventListener('scconnect:done', (event) => {
@@ -185,6 +197,27 @@ def test_a_popup_closed_by_hand_is_told_once_and_frees_the_button(context, world
     assert not busy(page)
     look(page)
     assert len(heard(page, 3)) == 3
+
+
+FOCUS = "var focused = true; Document.prototype.hasFocus = function () { return focused; };"
+
+
+@pytest.mark.threat(24)
+def test_threat_24_a_popup_counts_as_closed_at_the_third_look_of_a_page_that_has_the_focus(
+    context, world
+):
+    page = opened(context, world.page(CHECKED_BY_HAND + FOCUS + with_closed(endpoint(wait=1))))
+    popup_of(page).close()
+    look(page, 2)
+    assert heard(page, 0) == []
+    page.evaluate("focused = false")
+    look(page)  # the user is in another window: perhaps in the popup, if it was severed
+    assert heard(page, 0) == []
+    page.evaluate("focused = true")
+    look(page, 2)
+    assert heard(page, 0) == []
+    look(page, 1)
+    assert heard(page) == [[["closed", "yes"]]]
 
 
 @pytest.mark.threat(24)
@@ -284,18 +317,40 @@ def test_an_in_app_browser_that_has_one_window_comes_home(context, world):
     assert heard(page) == [pairs(JOE)]
 
 
-def test_the_page_is_told_of_a_failure_in_its_console(context, world):
-    page = opened(
-        context,
-        world.page(prepare(endpoint({"error": "flow_expired", "error_description": "No cookie."}))),
+@pytest.mark.parametrize("window", ["popup", "severed", "page"])
+@pytest.mark.parametrize("code", [*CODES, "of_tomorrow", "__proto__"])
+def test_the_page_is_told_of_a_failure_and_its_likely_cause_in_its_console(
+    context, world, code, window
+):
+    start = endpoint(
+        {"error": code, "error_description": "What # happened."},
+        **({"coop": 1} if window == "severed" else {}),
     )
-    with page.expect_console_message(lambda message: message.type == "warning") as warning:
+    page = opened(context, world.page((NO_POPUP if window == "page" else "") + prepare(start)))
+    url = page.url
+    with page.expect_console_message(
+        lambda message: message.type == "warning" and message.location["url"].endswith("connect.js")
+    ) as warning:
         page.click("#sc-connect")
-    assert [argument.json_value() for argument in warning.value.args] == [
-        "sc-connect:",
-        "flow_expired",
-        "No cookie.",
-    ]
+    *said, advice = [argument.json_value() for argument in warning.value.args]
+    assert said == ["sc-connect:", code, "What # happened."]
+    known = re.search(rf"const ADVICE = new Map.*?\['{code}',\s+'(.{{20}})", CLOSE_JS, re.DOTALL)
+    assert advice.startswith(known[1] if known else "This is not a code of scconnect_wsgi")
+    assert heard(page) == [[["error", code], ["error_description", "What # happened."]]]
+    assert page.url == url
+
+
+def test_a_script_of_an_earlier_version_reads_the_fields_as_they_are(context, world):
+    """A page may be older than the close.js of its popup, and know of no advice."""
+    listen = """
+        addEventListener('message', ({data}) => {
+          heard.push(Object.fromEntries(new URLSearchParams(data.query)));
+        });
+    """
+    fields = {"error": "access_denied", "error_id": "0123abcd"}
+    page = opened(context, world.page(listen, body=marked(endpoint(fields))))
+    page.click("#sc-connect")
+    assert heard(page)[0][:2] == pairs(fields)
 
 
 def test_a_popup_that_was_given_up_says_nothing_after_the_answer_of_the_next(context, world):
@@ -374,6 +429,7 @@ ELSEWHERE = {
     "tab and newline": "/\t/\nHOST/authorize",
     "another port": "http://localhost:9/oauth/request_token",
     "a user before the host": "http://localhost@HOST/authorize",
+    "an address that begins like ours": "SITE@HOST/authorize",
     "no address": "http://",
 }
 WAYS = """
@@ -419,9 +475,9 @@ def test_threat_26_a_flow_starts_at_an_address_of_this_site_or_not_at_all(
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
     context.on("request", lambda request: asked.append(request.url))
     context.on("page", lambda window: windows.append(window))
-    address = address.replace("PROVIDER", world.provider).replace(
-        "HOST", world.provider.removeprefix("http://")
-    )
+    host = world.provider.removeprefix("http://")
+    for name, value in {"SITE": world.site, "PROVIDER": world.provider, "HOST": host}.items():
+        address = address.replace(name, value)
     if address == "BLOB":
         code = (
             "URL.createObjectURL(new Blob(['<script>opener.ran=1</script>'], {type: 'text/html'}))"
@@ -493,6 +549,17 @@ SHADOWED = {
         f"<img name={name}>" for name in ("querySelectorAll", "hasFocus", "dispatchEvent")
     ),
     "the properties": "".join(f"<img name={name}>" for name in ("readyState", "baseURI")),
+    "the script by an address": "<img src='//HOST/a/sc-connect.js'><a href='/a/sc-connect.js'>",
+    "what a window has": "".join(
+        f"<a id={name}></a><iframe name={name}></iframe>"
+        for name in (
+            *("open", "addEventListener", "crypto", "location", "sessionStorage", "Document"),
+            *("BroadcastChannel", "MutationObserver", "URL", "origin", "screenX", "setInterval"),
+        )
+    ),
+    "what an element has": (
+        "<form><input name=shadowRoot><input name=nodeType><input name=matches></form>"
+    ),
     "SC": "<a id=SC href='javascript:void(0)'></a>",
     "SC.Connect": "<a id=SC></a><a id=SC name=Connect></a>",
     "SC.Connect.prepareButton": (
@@ -524,6 +591,85 @@ def test_threat_26_no_name_in_the_markup_stands_in_for_what_the_script_uses(cont
         )
         == "function"
     )
+
+
+LINKS = {
+    "SVG": "<svg><a id=sc-connect {}><text y=20>Go</text></a></svg>",
+    "MathML": "<math><mtext id=sc-connect {}>Go</mtext></math>",
+    "area": (
+        "<map name=map><area id=sc-connect shape=default {}></map>"
+        "<img usemap=#map width=90 height=90 src='/sc-connect/sc-connect.png'>"
+    ),
+    "a button of a form": "<form><button id=sc-connect {}>Go</button></form>",
+    "a part of a link": "<a href='CODE'><span id=sc-connect {}>Go</span></a>",
+}
+
+
+@pytest.mark.threat(26)
+@pytest.mark.parametrize("where", ["href", "xlink:href", "action", "formaction"])
+@pytest.mark.parametrize("link", LINKS)
+def test_threat_26_a_marked_element_of_any_kind_runs_no_script(context, world, link, where):
+    code = "javascript:void((opener||window).ran=1)"
+    body = LINKS[link].format(f"data-sc-connect {where}='{code}'").replace("CODE", code)
+    page = opened(context, world.page("", body=body))
+    page.evaluate(
+        "document.getElementById('sc-connect').dispatchEvent(new MouseEvent('click', "
+        "{bubbles: true, cancelable: true}))"
+    )
+    page.wait_for_timeout(150)
+    assert page.evaluate("window.ran") is None
+    assert page.url.startswith(world.site)
+
+
+@pytest.mark.parametrize("wrong", ["'#sc-connect'", "{}", "[]", "document", "[['a']]", "null"])
+def test_what_is_no_element_is_said_to_be_no_button(context, world, wrong):
+    page = opened(context, world.page(""))
+    with page.expect_console_message(lambda message: message.type == "warning") as warning:
+        page.evaluate(f"SC.Connect.prepareButton({wrong})")
+    assert "no such button" in warning.value.text
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_script_that_cannot_tell_where_it_comes_from_says_so_once(context, world, known):
+    """As in a bundle, on a page that names the start nowhere."""
+    code = (ASSETS / "sc-connect.js").read_text("utf-8")
+    page = context.new_page()
+    page.goto(f"{world.provider}/authorize?wait=1")  # a page without any script
+    page.evaluate(
+        "code => { const script = document.createElement('script'); "
+        "script.textContent = code; document.head.append(script); }",
+        code,
+    )
+    said = []
+    page.on("console", lambda message: said.append(message.text))
+    page.evaluate("window.open = () => ({closed: false, focus() {}, close() {}})")
+    if known:
+        page.evaluate("SC.Connect.options = {request_token_endpoint: '/other'}")
+    page.evaluate("void SC.Connect.open()")
+    page.evaluate("void SC.Connect.open()")
+    warnings = [text for text in said if "request_token_endpoint" in text]
+    assert len(warnings) == (0 if known else 1)
+
+
+def test_a_base_of_another_site_does_not_move_the_default_start(context, world):
+    page = opened(context, world.page(LISTEN, body="<a id='sc-connect' data-sc-connect>Go</a>"))
+    page.evaluate(
+        "document.head.append(Object.assign(document.createElement('base'), "
+        "{href: 'https://cdn.example/'}))"
+    )
+    page.click("#sc-connect")
+    assert names(heard(page, 2)) == ["start", "done"]
+
+
+def test_a_full_page_flow_answers_a_marked_button_in_a_shadow_root(context, world):
+    link = f'<a href="{endpoint()}" data-sc-connect style="display: block">Connect</a>'
+    attach = f"document.getElementById('host').attachShadow({{mode: 'open'}}).innerHTML = `{link}`;"
+    script = LISTEN + attach.replace("&", "&amp;")
+    url = world.page(NO_POPUP + script, body="<div id='host'></div>")
+    page = opened(context, url)
+    page.click("#host")
+    page.wait_for_url(url)
+    assert names(heard(page)) == ["done"]
 
 
 def test_a_page_in_a_srcdoc_frame_has_the_origin_of_its_parent(context, world):

@@ -1,18 +1,22 @@
 """The page of the specification in Chromium: the middleware, and a provider in another process."""
 
 from contextlib import contextmanager
+from threading import Event
+from urllib.parse import unquote_plus
 
 import pytest
 from support.flows import flow_for
 from support.page import Elements
-from support.site import JOE, Store, running_site
-from support.windows import closed, heard, log_in, opened, popup_of, press
+from support.site import JOE, KEY, Store, running_site
+from support.windows import REST, closed, heard, log_in, opened, popup_of, press
 from support.world import HEARING, NO_POPUP, SPECIFIED_BUTTON, SPECIFIED_SCRIPT, pairs
 
+from scconnect_wsgi import SCConnect
 from scconnect_wsgi.sandbox import serve
 
 pytestmark = pytest.mark.browser
 
+RELAY_KEY = KEY[::-1]
 PLAIN_SCRIPT = """
     SC.Connect.prepareButton(document.getElementById('sc-connect'), {
       request_token_endpoint: '/oauth/request_token',
@@ -54,9 +58,9 @@ def site(protocol, sandbox_process):
 
 
 @contextmanager
-def shop(protocol, provider):
+def shop(protocol, provider, **options):
     with running_site(
-        flow_for(protocol, provider), app=page_with_the_button, store_token=Store()
+        flow_for(protocol, provider), app=page_with_the_button, store_token=Store(), **options
     ) as site:
         yield site
 
@@ -90,6 +94,54 @@ def test_a_refusal_reaches_the_page(context, site):
     assert dict(fields)["error"] == "access_denied"
     assert closed(popup)
     assert site.store.tokens == []
+
+
+@contextmanager
+def laptop_behind(protocol, provider, relays):
+    """Run a laptop that shares the callback of production, which relays to it or to nobody."""
+    deployed = []
+    with serve(lambda environ, start_response: deployed[0](environ, start_response)) as server:
+        shared = {"callback_url": f"{server.url}/oauth/access_token", "relay_key": RELAY_KEY}
+        with shop(protocol, provider, **shared) as laptop:
+            production = SCConnect(
+                page_with_the_button,
+                flow_for(protocol, provider),
+                secret_key=KEY,
+                store_token=Store(),
+                relay_to=[laptop.url] if relays else [],
+                relay_key=RELAY_KEY,
+            )
+            deployed.append(production)
+            yield laptop
+
+
+@pytest.mark.threat(50)
+def test_50_a_laptop_connects_through_the_callback_of_production(
+    context, protocol, sandbox_process
+):
+    with laptop_behind(protocol, sandbox_process.url, relays=True) as laptop:
+        page = opened(context, f"{laptop.url}/")
+        popup = popup_of(page)
+        log_in(popup)
+        press(popup, "#allow")
+        assert heard(page) == [pairs(JOE)]
+        assert closed(popup)
+    assert len(laptop.store.tokens) == 1
+
+
+@pytest.mark.threat(50)
+def test_50_production_says_why_it_does_not_relay(context, protocol, sandbox_process):
+    with laptop_behind(protocol, sandbox_process.url, relays=False) as laptop:
+        page = opened(context, f"{laptop.url}/")
+        popup = popup_of(page)
+        log_in(popup)
+        press(popup, "#allow")
+        popup.wait_for_url("http://127.0.0.1:*/sc-connect/close.html*")
+        popup.wait_for_selector("#parting:text('tell the people who run the site')")
+        assert "which is not in the relay_to of this one" in unquote_plus(popup.url)
+        page.wait_for_timeout(REST)
+        assert not popup.is_closed()
+        assert laptop.store.tokens == []
 
 
 @pytest.mark.threat(24)
@@ -132,6 +184,27 @@ def test_1_a_start_that_another_site_caused_is_asked_about(context, site, sandbo
     assert len(site.store.tokens) == 1
 
 
+@pytest.mark.threat(3)
+def test_3_the_page_that_asks_starts_the_flow_without_fetch_metadata(context, sandbox_process):
+    """As behind a proxy that drops these headers: only the page's Origin or Referer is left."""
+
+    def dropping(app):
+        def application(environ, start_response):
+            for name in [name for name in environ if name.startswith("HTTP_SEC_FETCH_")]:
+                del environ[name]
+            return app(environ, start_response)
+
+        return application
+
+    with shop("oauth2", sandbox_process.url, around=dropping) as site:
+        page = opened(context, site.start)
+        page.click("button:text('Continue')")
+        log_in(page)
+        page.click("#allow")
+        page.wait_for_selector("h1:text('You are connected')")
+    assert len(site.store.tokens) == 1
+
+
 @pytest.mark.threat(20)
 def test_20_a_callback_that_is_gone_back_to_or_loaded_again(context, site, sandbox_process):
     page = context.new_page()
@@ -158,6 +231,41 @@ def test_20_a_callback_that_is_gone_back_to_or_loaded_again(context, site, sandb
     assert "error=flow_finished" in page.url
     assert "internal" not in page.inner_text("main").lower()
     assert (site.store.tokens, exchanges(sandbox_process)) == (token, before)
+
+
+@pytest.mark.threat(42)
+def test_42_whoever_clicks_allow_twice_is_connected(context, sandbox_process):
+    """Each click sends another code of the same flow, and the browser drops the request before.
+
+    OAuth 2.1 only: in OAuth 1.0a the first callback has used up what is to be allowed.
+    """
+    callbacks = []
+    came_again = Event()
+    store = Store()
+
+    def store_token(token, request):
+        assert came_again.wait(60)
+        return store(token, request)
+
+    def note(request):
+        if "/oauth/access_token?" in request.url:
+            callbacks.append(request.url)
+        if len(callbacks) == 2:
+            came_again.set()
+
+    with running_site(
+        flow_for("oauth2", sandbox_process.url), app=page_with_the_button, store_token=store_token
+    ) as site:
+        before = exchanges(sandbox_process)
+        page = opened(context, f"{site.url}/")
+        popup = popup_of(page)
+        log_in(popup)
+        popup.on("request", note)
+        popup.evaluate("setInterval(() => document.getElementById('allow').click(), 1500)")
+        assert heard(page) == [pairs(JOE)]
+        assert len(callbacks) > 1
+        assert closed(popup)
+    assert (len(store.tokens), exchanges(sandbox_process) - before) == (1, 1)
 
 
 @pytest.mark.threat(25)

@@ -1,6 +1,6 @@
-"""The middleware without code:
+"""The middleware without code.
 
-from the environment, and from an ini file through PasteDeploy itself.
+It is made from the environment, and from an ini file through PasteDeploy itself.
 """
 
 import base64
@@ -19,6 +19,7 @@ from paste.deploy import loadapp
 from support import configured
 from support.browser import ARRIVAL, Browser
 from support.canary import met
+from support.commands import environment
 from support.flows import CLIENT
 from support.paths import CHECKOUT
 from support.responses import landed, query
@@ -38,7 +39,6 @@ from scconnect_wsgi.config._settings import parse
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-EXAMPLES = CHECKOUT / "examples" / "paste"
 SECRET_KEY = "CAMOR1ri-a_random_key_0123456789_of_43_chars"
 COMMON = {"secret_key": SECRET_KEY, "store_token": "support.configured:store_token"}
 GOOD = {
@@ -159,6 +159,7 @@ def test_every_callable_and_path_of_the_site_can_be_named(configure, monkeypatch
         "access_token_path": "/back",
         "assets_path": "/button",
         "identify": "support.configured:identify",
+        "sign_in_url": "/login?lang=de",
         "on_failure": "support.configured:on_failure",
     }
     with running(configure(options, monkeypatch, tmp_path)) as (site, browser):
@@ -168,7 +169,7 @@ def test_every_callable_and_path_of_the_site_can_be_named(configure, monkeypatch
         ]
         assert browser.get(f"{site.url}/button/sc-connect.js").ok
     assert query(departure)["redirect_uri"] == "http://localhost/shop/back"
-    assert home == "/shop/button/close.html?failed=flow_mismatch"
+    assert home.startswith("/shop/button/close.html?failed=flow_mismatch&error_id=")
 
 
 @both_ways
@@ -180,6 +181,35 @@ def test_the_wrapped_application_can_take_over(configure, monkeypatch, tmp_path)
         assert browser.get(f"{site.callback}?state=unknown", **ARRIVAL).text.startswith(
             "the site's own page"
         )
+
+
+@both_ways
+@pytest.mark.threat(50)
+def test_50_a_callback_can_be_relayed(configure, monkeypatch, tmp_path):
+    key = tmp_path / "key"
+    key.write_text(f"{SECRET_KEY[::-1]}\n")
+    callback_url = "https://app.example/oauth/access_token"
+    laptop = {
+        **GOOD["oauth2"],
+        "base_url": "http://localhost:8000",
+        "callback_url": callback_url,
+        "relay_key_file": str(key),
+    }
+    with running(configure(laptop, monkeypatch, tmp_path)) as (site, browser):
+        departure = query(browser.click(site))
+    assert departure["redirect_uri"] == callback_url
+    for name in ("base_url", "callback_url", "relay_key_file"):
+        monkeypatch.delenv(f"SCCONNECT_{name.upper()}", raising=False)
+    production = {
+        **GOOD["oauth2"],
+        "base_url": "https://app.example",
+        "relay_to": "https://staging.example,http://localhost:8000\n  http://localhost:9000",
+        "relay_key": f"{SECRET_KEY[::-1].swapcase()} {SECRET_KEY[::-1]}",
+    }
+    with running(configure(production, monkeypatch, tmp_path)) as (site, browser):
+        back = f"{site.callback}?code=4&state={departure['state']}"
+        relayed = browser.get(back, **ARRIVAL).headers["Location"]
+    assert relayed == f"http://localhost:8000/oauth/access_token?code=4&state={departure['state']}"
 
 
 # Where the values go
@@ -195,6 +225,7 @@ def test_every_option_of_a_provider_of_today_reaches_it(configure, monkeypatch, 
         "sign_out_url": "https://id.example/out",
         "issuer": "https://id.example",
         "token_type": "Bearer",
+        "token_endpoint_auth": "client_secret_basic",
         "authorize_params": "prompt=consent  audience=a=b%20c",
         "headers": "User-Agent='MySite/1.0 (+https://my.example)'\n  X-Key=abc",
         "scope": "tracks playlists",
@@ -210,6 +241,7 @@ def test_every_option_of_a_provider_of_today_reaches_it(configure, monkeypatch, 
         sign_out_url="https://id.example/out",
         issuer="https://id.example",
         token_type="Bearer",
+        token_endpoint_auth="client_secret_basic",
         authorize_params={"prompt": "consent", "audience": "a=b%20c"},
         headers={"User-Agent": "MySite/1.0 (+https://my.example)", "X-Key": "abc"},
     )
@@ -343,19 +375,56 @@ def wrong(sentence, protocol, option, words, /, **changes):
 
 WRONG = [
     wrong(
-        "an option nobody knows",
-        "oauth2",
-        "colour",
-        "is an unknown option.",
-        colour="orange-and-a-shade",
-    ),
-    wrong(
         "a mistyped option",
         "oauth2",
         "client_sceret",
         "Did you mean client_secret?",
         client_sceret="typed-by-hand",
     ),
+    *(
+        wrong(
+            f"{option} in {quote}",
+            protocol,
+            option,
+            "is in quotes",
+            **{option: quote + text + quote},
+        )
+        for quote in ("'", '"')
+        for protocol, option, text in [
+            ("oauth2", "client_id", "an-id-of-soundcloud"),
+            ("oauth2", "client_secret", "a-secret-of-soundcloud"),
+            ("oauth2", "secret_key", SECRET_KEY),
+            ("oauth2", "secret_key", f"{SECRET_KEY} {SECRET_KEY[::-1]}"),
+            ("oauth2", "encryption_key", SECRET_KEY),
+            ("oauth2", "encryption_key_file", "/run/secrets/key"),
+            ("oauth2", "base_url", "https://app.example"),
+            ("oauth2", "store_token", "support.configured:store_token"),
+            ("oauth2", "timeout", "10"),
+            ("oauth2", "scope", "tracks and playlists"),
+            ("oauth2", "headers", "User-Agent=MySite/1.0"),
+            ("oauth2", "proxy", "http://proxy.example:3128"),
+            ("oauth1", "realm", "photos of the site"),
+        ]
+    ),
+    *(
+        wrong(f"{option} before a comment", "oauth2", option, "a space and a #", **{option: text})
+        for option, text in [
+            ("client_id", "an-id-of-soundcloud # mine"),
+            ("base_url", "https://app.example  # the site"),
+            ("store_token", "HAND_OVER\t#no callable"),
+            ("cookie_max_age", "600 # ten minutes"),
+            ("protocol", "oauth2 # not 1"),
+            ("scope", "tracks #and playlists"),
+            ("secret_key", f"{SECRET_KEY} # made by scconnect secret"),
+            ("headers", "User-Agent=MySite/1.0 # of ours"),
+            ("headers", "User-Agent=MySite/1.0 #X-Key=of-another-day"),
+            ("api_url", "https://api.example #v2"),
+        ]
+    ),
+    wrong(
+        "an ini comment", "oauth2", "base_url", "a space and a ;", base_url="https://a.example ; it"
+    ),
+    wrong("a protocol in quotes", "oauth2", "protocol", "is in quotes", protocol="'oauth2'"),
     wrong("a third protocol", "oauth2", "protocol", "oauth2 or oauth1", protocol="oauth3"),
     wrong("no client id", "oauth2", "client_id", "is not set", client_id=""),
     wrong("no client secret", "oauth2", "client_secret", "is not set", client_secret=""),
@@ -429,7 +498,7 @@ WRONG = [
         "at least 32",
         encryption_key=f"short {SECRET_KEY}",
     ),
-    wrong("a key to guess", "oauth2", "secret_key", "8 different characters", secret_key="ab" * 20),
+    wrong("a key to guess", "oauth2", "secret_key", "6 different characters", secret_key="ab" * 20),
     wrong("a key of blanks", "oauth2", "secret_key", "must not be empty", secret_key="  "),
     wrong(
         "one secret for two",
@@ -480,6 +549,14 @@ WRONG = [
         "not callable",
         store_token="support.paths:TESTS",
     ),
+    wrong(
+        "sign_in elsewhere",
+        "oauth2",
+        "sign_in_url",
+        "path of a page of this site",
+        identify="support.configured:identify",
+        sign_in_url="https://evil.example/login",
+    ),
     wrong("identify handed over", "oauth2", "identify", "dotted name", identify="HAND_OVER"),
     wrong(
         "on_failure in no module", "oauth2", "on_failure", "imported", on_failure="nowhere:failed"
@@ -487,7 +564,9 @@ WRONG = [
     wrong(
         "a base_url without https", "oauth2", "base_url", "https://", base_url="http://app.example"
     ),
-    wrong("a relative path", "oauth2", "assets_path", "a path such as", assets_path="sc-connect"),
+    wrong(
+        "a relative path", "oauth2", "assets_path", "begins with a slash", assets_path="sc-connect"
+    ),
     wrong(
         "two paths that are one",
         "oauth2",
@@ -497,6 +576,32 @@ WRONG = [
     ),
     wrong(
         "an age in words", "oauth2", "cookie_max_age", "whole number", cookie_max_age="ten minutes"
+    ),
+    wrong(
+        "a relay without a key",
+        "oauth2",
+        "relay_key",
+        "is missing",
+        relay_to="http://localhost:8000",
+    ),
+    wrong(
+        "a relay to every host", "oauth2", "relay_to", "in full", relay_to="https://*.app.example"
+    ),
+    wrong(
+        "a relay_key that the provider knows",
+        "oauth2",
+        "relay_key",
+        "must not be the client secret",
+        client_secret=SECRET_KEY[::-1],
+        relay_key=SECRET_KEY[::-1],
+    ),
+    wrong(
+        "another path than the registered one",
+        "oauth2",
+        "callback_url",
+        "must end with",
+        callback_url="https://app.example/back",
+        relay_key=SECRET_KEY[::-1],
     ),
     wrong("an age of a day", "oauth2", "cookie_max_age", "at most 900", cookie_max_age="86400"),
     wrong("a timeout in words", "oauth2", "timeout", "a number", timeout="10 seconds"),
@@ -553,7 +658,7 @@ WRONG = [
         "a header that is ours",
         "oauth2",
         "headers",
-        "cannot be sent",
+        "must not hold Authorization: it is made for each request",
         headers="Authorization=a-secret-value",
     ),
     wrong(
@@ -591,7 +696,7 @@ WRONG = [
         "rsa_key_file",
         "not an unencrypted",
         signature_method="RSA-SHA1",
-        rsa_key_file=str(EXAMPLES / "mysite.py"),
+        rsa_key_file=str(CHECKOUT / "README.md"),
     ),
     wrong(
         "a scope for OAuth 1.0a",
@@ -637,6 +742,100 @@ def test_a_mistake_is_one_sentence_that_names_the_option_and_shows_no_value(
         assert [text for text in options.values() if len(text) > 12 and text in shown] == []
 
 
+# The words of quotes and comments inside of a value
+
+INSIDE = {
+    "client_secret": """it's "a" secret # with all of 'them'""",
+    "secret_key": f"""#{SECRET_KEY} "'{SECRET_KEY[::-1]}""",
+    "headers": """'User-Agent=My Site # 1' X-Key="it's #5\"""",
+    "scope": "tracks#playlists",
+    "base_url": "https://app.example",
+}
+
+
+@both_ways
+def test_quotes_and_comments_inside_of_a_secret_or_a_pair_belong_to_it(
+    configure, monkeypatch, tmp_path
+):
+    app = configure({**GOOD["oauth2"], **INSIDE}, monkeypatch, tmp_path)
+    assert app._flow.is_credential(INSIDE["client_secret"].encode())
+    assert provider_of(app).headers == {"User-Agent": "My Site # 1", "X-Key": "it's #5"}
+
+
+def test_quotes_around_the_secret_in_a_file_are_found_too(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text('"a-secret-of-soundcloud"\n')
+    options = {**GOOD["oauth2"], "client_secret": "", "client_secret_file": str(path)}
+    with pytest.raises(ConfigurationError, match="is in quotes") as caught:
+        from_env(page_of_the_site, in_environ(options))
+    assert caught.value.option == "SCCONNECT_CLIENT_SECRET_FILE"
+
+
+# What else begins with SCCONNECT_
+
+KUBERNETES = {
+    "PORT": "tcp://10.0.0.7:80",
+    "SERVICE_HOST": "10.0.0.7",
+    "SERVICE_PORT": "80",
+    "SERVICE_PORT_HTTP": "80",
+    "PORT_80_TCP": "tcp://10.0.0.7:80",
+    "PORT_80_TCP_PROTO": "tcp",
+    "PORT_80_TCP_PORT": "80",
+    "PORT_80_TCP_ADDR": "10.0.0.7",
+    "PORT_53_UDP": "udp://10.0.0.7:53",
+    # of services that are called scconnect-store, scconnect-base-url and scconnect-proxy
+    "STORE_PORT": "tcp://10.0.0.8:6379",
+    "STORE_SERVICE_HOST": "10.0.0.8",
+    "STORE_PORT_6379_TCP_ADDR": "10.0.0.8",
+    "BASE_URL_SERVICE_PORT_HTTPS": "443",
+    "PROXY_PORT": "tcp://10.0.0.9:3128",
+}
+
+
+def test_the_variables_of_a_kubernetes_service_are_ignored_without_a_word(caplog):
+    app = from_env(page_of_the_site, in_environ({**GOOD["oauth2"], **KUBERNETES}))
+    assert provider_of(app) == SOUNDCLOUD
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["COLOUR", "VERSION", "LOG_LEVEL", "IMAGE", "ENV", "REDIS_HOST"])
+def test_a_variable_that_is_near_to_no_option_is_ignored_with_a_warning(name, caplog):
+    from_env(page_of_the_site, in_environ({**GOOD["oauth2"], name: "a-value-of-the-site"}))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"SCCONNECT_{name} is not an option of scconnect-wsgi, and is ignored."
+    )
+    assert record.levelname == "WARNING"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CLIENT_SCERET", "CLIENT_SECRET"),
+        ("CLIENTID", "CLIENT_ID"),
+        ("BASE_URI", "BASE_URL"),
+        ("SECRET_KEYS", "SECRET_KEY"),
+        ("SECRET_KEY_FILES", "SECRET_KEY_FILE"),
+        ("Identify", "IDENTIFY"),
+        ("TIME_OUT", "TIMEOUT"),
+        ("STORES", "STORE"),
+    ],
+)
+def test_a_variable_that_is_near_to_an_option_is_a_mistake(name, meant):
+    given = {**in_environ(GOOD["oauth2"]), f"SCCONNECT_{name}": "a-value-of-the-site"}
+    with pytest.raises(ConfigurationError) as caught:
+        from_env(page_of_the_site, given)
+    assert caught.value.message == (
+        f"SCCONNECT_{name} is an unknown option. Did you mean SCCONNECT_{meant}?"
+    )
+
+
+def test_a_section_holds_no_option_that_nobody_knows():
+    with pytest.raises(ConfigurationError) as caught:
+        filter_app_factory(page_of_the_site, {}, **GOOD["oauth2"], colour="orange-and-a-shade")
+    assert caught.value.message == "colour is an unknown option."
+
+
 def test_everything_that_is_wrong_is_said_at_once():
     with pytest.raises(ConfigurationError) as caught:
         from_env(
@@ -667,6 +866,30 @@ def test_the_help_of_from_env_does_not_show_the_environment(monkeypatch):
     assert "SCCONNECT_CLIENT_SECRET" not in caught.value.message
 
 
+def test_no_page_of_help_shows_the_environment():
+    """What pydoc prints of every module: default arguments, and the values of names.
+
+    It can print nothing of Django's models without a Django site.
+    """
+    script = (
+        "import pkgutil, pydoc, scconnect_wsgi\n"
+        "for module in pkgutil.walk_packages(scconnect_wsgi.__path__, 'scconnect_wsgi.'):\n"
+        "    if 'main__' not in module.name and 'wsgi.django' not in module.name:\n"
+        "        print(pydoc.render_doc(module.name, renderer=pydoc.plaintext))\n"
+    )
+    env = environment(SCCONNECT_CLIENT_SECRET="whisper-it", ANOTHER_ONE="whisper-it")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "from_env(" in done.stdout
+    assert "whisper-it" not in done.stdout
+
+
 @pytest.mark.threat(32)
 def test_32_the_repr_of_settings_shows_no_secret():
     settings, problems = parse(GOOD["oauth2"])
@@ -676,43 +899,49 @@ def test_32_the_repr_of_settings_shows_no_secret():
     assert SECRET_KEY not in repr(settings)
 
 
-# The examples and the README
+# The manual
 
 
-def example(name, tmp_path, monkeypatch, changes):
-    """An example as a user keeps it: copied, with changes of their own."""
-    text = (EXAMPLES / name).read_text("utf-8")
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / name).write_text(text, "utf-8")
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    return loadapp(f"config:{tmp_path / name}")
+def ini_in(page):
+    """Return the first ini file of a page, with a site of the tests in it."""
+    text = (CHECKOUT / page).read_text("utf-8")
+    (first, *_) = re.findall(r"^```ini\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    pipeline = "" if "[pipeline:main]" in first else "[pipeline:main]\npipeline = connect site\n"
+    assert "mysite:current_user" in first
+    site = "[app:site]\npaste.app_factory = support.configured:app_factory\n"
+    return first.replace("mysite:current_user", "support.configured:identify") + pipeline + site
 
 
-def test_the_development_example_connects_to_the_sandbox(tmp_path, monkeypatch):
-    with serve(Sandbox()) as sandbox:
-        app = example(
-            "development.ini", tmp_path, monkeypatch, {"http://127.0.0.1:8001": sandbox.url}
-        )
-        with running(app) as (site, browser):
-            assert 'id="sc-connect"' in browser.get(f"{site.url}/").text
-            assert landed(browser.connect(site)) == {"oauth_token_id": "1"}
-
-
-def test_the_production_example_sends_the_user_to_soundcloud(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_the_ini_file_of_the_manual_sends_the_user_to_soundcloud(page, tmp_path):
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "client_secret").write_text("given-by-soundcloud\n")
     (tmp_path / "secrets" / "secret_key").write_text(f"{SECRET_KEY}\n")
-    changes = {"YOUR-CLIENT-ID": "mine", "https://app.example": "https://mysite.example"}
-    with running(example("production.ini", tmp_path, monkeypatch, changes)) as (site, browser):
+    (tmp_path / "site.ini").write_text(ini_in(page), "utf-8")
+    with running(loadapp(f"config:{tmp_path / 'site.ini'}")) as (site, browser):
         departure = browser.click(site)
     assert departure.startswith(SOUNDCLOUD.authorize_url)
-    assert query(departure)["client_id"] == "mine"
-    assert query(departure)["redirect_uri"] == "https://mysite.example/oauth/access_token"
+    assert query(departure)["client_id"] == "YOUR-CLIENT-ID"
+    assert query(departure)["redirect_uri"] == "https://app.example/oauth/access_token"
 
 
-def test_the_readme_lists_every_option():
-    readme = (CHECKOUT / "README.md").read_text("utf-8")
-    section = readme.partition("## Configuration without code")[2].partition("\n## ")[0]
+def test_a_section_of_the_manual_lets_the_nearer_key_count(tmp_path):
+    text = (CHECKOUT / "docs" / "configuration.md").read_text("utf-8")
+    (chain,) = re.findall(
+        r"^```ini\n(\[filter:connect\](?:(?!```).)*production.*?)^```$", text, re.S | re.M
+    )
+    key = tmp_path / "key"
+    key.write_text(SECRET_KEY)
+    chain = chain.replace("/run/secrets/secret_key", str(key))
+    given = "client_id = a\nclient_secret = b\nstore_token = HAND_OVER\n"
+    chain = chain.replace("[filter:production]", f"{given}\n[filter:production]")
+    site = "[app:site]\npaste.app_factory = support.configured:app_factory\n"
+    pipeline = "[pipeline:main]\npipeline = production site\n"
+    (tmp_path / "site.ini").write_text(chain + pipeline + site, "utf-8")
+    assert loadapp(f"config:{tmp_path / 'site.ini'}")  # and no error about two keys
+
+
+def test_the_manual_lists_every_option():
+    manual = (CHECKOUT / "docs" / "configuration.md").read_text("utf-8")
+    section = manual.partition("## Every option")[2].partition("\n## ")[0]
     assert set(re.findall(r"`(\w+)`", section)) >= set(OPTIONS)

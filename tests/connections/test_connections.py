@@ -1,7 +1,10 @@
 """From the click to the API, and to disconnecting: Connections around a site, over real sockets."""
 
+import enum
 import json
+import sqlite3
 import threading
+import tracemalloc
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -11,27 +14,33 @@ from wsgiref.validate import validator
 
 import pytest
 import requests
+from django.utils.functional import SimpleLazyObject
+from markupsafe import Markup
+from support import stores
 from support.browser import ARRIVAL, Browser
 from support.flows import CALLBACK, CLIENT, dance, flow_for, nobody_asked, quick_transport
 from support.responses import landed, query
 from support.site import KEY, Mounted, page_of_the_site
-from support.stores import SQLITE_FILE, SQLITE_MEMORY
+from support.stores import KEYS, SQLITE_FILE, SQLITE_MEMORY
+from support.wire import wire
 
 from scconnect_wsgi import OAuth2, OAuth2Provider, SCConnect
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.errors import (
     ConfigurationError,
     ConnectionRevoked,
+    KeyRemoved,
     NotConnected,
+    NotSignedIn,
     ProviderError,
     ProviderUnavailable,
     StorageFailed,
     StoreUnavailable,
-    WrongUser,
 )
 from scconnect_wsgi.sandbox import serve
-from scconnect_wsgi.stores import Connection
+from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 
@@ -64,7 +73,7 @@ def connections(flow, store, lost):
 
 
 @contextmanager
-def running(connections, flow, prefix=""):
+def running(connections, flow, prefix="", identify=identify):
     site = SCConnect(
         page_of_the_site,
         flow,
@@ -118,7 +127,7 @@ def test_a_refresh_says_the_callback_url_again(connections, flow, sandbox):
 
 def test_nobody_who_is_not_signed_in_connects(connections, flow):
     with running(connections, flow) as site, Browser() as browser:
-        assert landed(browser.connect(site))["error"] == "wrong_user"
+        assert landed(browser.get(site.start))["error"] == "not_signed_in"
 
 
 def test_an_identify_that_gives_a_number_is_told(flow, store):
@@ -131,7 +140,32 @@ def test_connections_of_a_worker_know_nobody_who_is_signed_in(flow, store):
     connections = Connections(flow, store)
     with pytest.raises(StorageFailed, match="identify"):
         connections.store_token(AccessToken("t"), None)
+    with pytest.raises(ConfigurationError, match="identify was not given to Connections"):
+        connections.serving(page_of_the_site)
     assert connections.of_user("joe") == []
+
+
+def test_a_worker_needs_no_identify(flow, store, sandbox):
+    connections = Connections(flow, store)
+    connection = connections.connect(dance(flow), user="joe")
+    assert connections.of_user("joe") == [*connections.all()] == [connection]
+    assert not connections.shared(connection)
+    sandbox.expire()
+    assert connections.session(connection.id, user="joe").me().username == "joe"
+    connections.disconnect(connection.id, user="joe")
+    assert [*connections.all()] == []
+    by_account = connections.connect(dance(flow), user=None)
+    assert connections.of_user(by_account.user) == [by_account]
+
+
+@pytest.mark.parametrize("base", [object, Store], ids=["without", "with an empty one"])
+def test_a_store_that_cannot_list_everything_is_told(flow, base):
+    class Own(base):  # type: ignore[misc,valid-type]
+        def of_user(self, user):
+            return []
+
+    with pytest.raises(ConfigurationError, match="store has no method all"):
+        next(Connections(flow, Own()).all())
 
 
 NAMES_OF_NOBODY = [
@@ -141,15 +175,20 @@ NAMES_OF_NOBODY = [
     "\u2003",
     "None",
     " None ",
+    "AnonymousUser",
+    "\u200b",
 ]  # str(None) is what str(user.id) may be
 
 
 @pytest.mark.threat(48)
 @pytest.mark.parametrize("name", NAMES_OF_NOBODY, ids=repr)
 def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store, name):
-    connections = Connections(flow, store, identify=lambda request: name)
-    with running(connections, flow) as site, Browser() as browser:
-        assert landed(browser.connect(site))["error"] == "wrong_user"
+    def identify(request):
+        return name
+
+    connections = Connections(flow, store, identify=identify)
+    with running(connections, flow, identify=identify) as site, signed_in("joe") as browser:
+        assert landed(browser.get(site.start))["error"] == "not_signed_in"
         assert store.of_user(name) == []
         store.save(
             Connection(
@@ -173,7 +212,7 @@ def test_threat_48_a_visitor_without_a_name_is_nobody(flow, store, name):
 @pytest.mark.threat(48)
 @pytest.mark.parametrize("name", NAMES_OF_NOBODY, ids=repr)
 def test_threat_48_nothing_is_kept_for_a_user_without_a_name(connections, sandbox, store, name):
-    with nobody_asked(sandbox), pytest.raises(WrongUser, match="Nobody is signed in"):
+    with nobody_asked(sandbox), pytest.raises(NotSignedIn, match="Nobody is signed in"):
         connections.connect(AccessToken("t"), user=name)
     assert store.of_user(name) == []
 
@@ -206,6 +245,104 @@ def test_threat_48_a_user_that_is_no_string_is_told(connections, sandbox, ask, u
 
 
 @pytest.mark.threat(48)
+@pytest.mark.parametrize("ask", ASKED)
+@pytest.mark.parametrize("user", ["u\x00", "u\ud800"], ids=ascii)
+def test_threat_48_a_user_whom_no_database_keeps_is_told(connections, sandbox, ask, user):
+    with (
+        nobody_asked(sandbox),
+        pytest.raises(TypeError, match="user must be a string that databas"),
+    ):
+        ASKED[ask](connections, user)
+
+
+class Name(str, enum.Enum):  # noqa: UP042  # as sites wrote it before StrEnum
+    JOE = "joe"
+
+
+@pytest.mark.threat(48)
+@pytest.mark.parametrize("user", [Name.JOE, Markup("joe"), SimpleLazyObject(lambda: "joe")])
+@pytest.mark.parametrize("kind", stores.KINDS)
+def test_48_a_user_is_the_same_one_in_whatever_class_the_string_has(flow, kind, tmp_path, user):
+    with closing(kind(tmp_path)) as store:
+        connections = Connections(flow, store, identify=lambda request: user)
+        token = dance(flow)
+        connection = connections.connect(token, user=user)
+        assert type(connection.user) is str
+        assert connections.connect(token, user="joe").id == connection.id
+        for name in (user, "joe"):
+            assert [found.id for found in connections.of_user(name)] == [connection.id]
+            assert connections.session(connection.id, user=name).me().username == "joe"
+        with (
+            running(connections, flow, identify=lambda request: user) as site,
+            Browser() as browser,
+        ):
+            listed = browser.get(f"{site.url}/sc-connect/connections.json", **HERE).json()
+            assert [shown["oauth_token_id"] for shown in listed["connections"]] == [connection.id]
+            back = browser.decide(browser.click(site), user="ann")
+            assert landed(browser.get(back, **ARRIVAL))["username"] == "ann"
+        assert len(connections.of_user("joe")) == 2
+        connections.disconnect(connection.id, user=user)
+
+
+@pytest.mark.threat(48)
+@pytest.mark.parametrize("user", [7, b"u", True, "u\x00", "\ud800u"], ids=ascii)
+def test_48_a_name_that_cannot_be_used_starts_nothing(connections, flow, sandbox, user):
+    site = running(connections, flow, identify=lambda request: user)
+    with nobody_asked(sandbox), site as site, Browser() as browser:
+        fields = landed(browser.get(site.start))
+    assert fields["error"] == "start_refused"
+    assert fields["error_description"].startswith("identify must return a string")
+
+
+@pytest.mark.threat(48)
+def test_48_a_lazy_user_that_raises_starts_nothing(connections, flow, sandbox, caplog):
+    def identify(request):
+        return SimpleLazyObject(lambda: request.cookies["a user"])
+
+    site = running(connections, flow, identify=identify)
+    with nobody_asked(sandbox), site as site, Browser() as browser:
+        assert landed(browser.get(site.start))["error"] == "start_refused"
+    assert "KeyError: 'a user'" in caplog.text
+
+
+@pytest.mark.threat(48)
+@pytest.mark.parametrize("other", ["Joe", "joe ", "JOE", "jo\u0065\u0301", "jo\u00e9", "\uff4aoe"])
+@pytest.mark.parametrize("kind", stores.KINDS)
+def test_48_users_and_accounts_are_told_apart_to_the_letter(flow, kind, tmp_path, other):
+    with closing(kind(tmp_path)) as store:
+        connections = Connections(flow, store)
+        own = store.save(
+            stores.connection(
+                "1", user="joe", api_url=flow.provider.api_url, account=Account("joe")
+            )
+        )
+        account = Account(other)
+        theirs = store.save(replace(own, id="2", version=0, user=other, account=account))
+        assert [found.id for found in connections.of_user("joe")] == ["1"]
+        assert [found.id for found in connections.of_user(other)] == ["2"]
+        for id, user in [("1", other), ("2", "joe")]:
+            with pytest.raises(NotConnected):
+                connections.session(id, user=user)
+            with pytest.raises(NotConnected):
+                connections.disconnect(id, user=user)
+        assert not connections.shared(own)
+        assert not connections.shared(theirs)
+
+
+@pytest.mark.parametrize("ask", ["session", "disconnect"])
+@pytest.mark.parametrize("kind", stores.KINDS)
+def test_an_id_that_none_of_ours_can_be_is_not_there(flow, kind, tmp_path, ask):
+    with closing(kind(tmp_path)) as store:
+        connections = Connections(flow, store)
+        for id in (None, "", "\x00", "a\x00b", "\ud800", "\u2603", "x" * 10_000):
+            with pytest.raises(NotConnected):
+                getattr(connections, ask)(id, user="u")
+        for wrong in (7, b"id", uuid.UUID(int=7)):
+            with pytest.raises(TypeError, match=f"id must be a string, not {type(wrong).__name__}"):
+                getattr(connections, ask)(wrong, user="u")
+
+
+@pytest.mark.threat(48)
 @pytest.mark.parametrize("user", [7, 0, b"u"], ids=repr)
 def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_why(
     flow, store, caplog, user
@@ -213,7 +350,7 @@ def test_threat_48_an_identify_that_gives_no_string_is_a_500_and_the_log_says_wh
     connections = Connections(flow, store, identify=lambda request: user)
     with serve(connections.serving(page_of_the_site)) as server, Browser() as browser:
         answer = browser.get(f"{server.url}/sc-connect/connections.json", **HERE)
-        assert (answer.status_code, set(answer.json())) == (500, {"error"})
+        assert (answer.status_code, set(answer.json())) == (500, {"error", "error_id"})
     problem = f"must return a string, not {type(user).__name__}: str(user.id) if"
     assert problem in caplog.text
     assert problem in answer.json()["error"]
@@ -347,6 +484,54 @@ def test_a_key_that_is_too_long_for_a_database_is_said(store):
             connections.connect(AccessToken("t"), user=None)
 
 
+# Workers and reports
+
+
+def numbered(store, count, **fields):
+    """Store connections of many users, and return their ids in order."""
+    for number in range(count):
+        store.save(stores.connection(f"{number:05}", user=f"user-{number % 7}", **fields))
+    return [f"{number:05}" for number in range(count)]
+
+
+def test_a_worker_sees_every_connection_of_its_api_without_identify(flow, store, root):
+    ids = numbered(store, 250, api_url=root)
+    ended = store.load("00249")
+    store.save(replace(ended, ended="connection_revoked"))
+    store.save(stores.connection("of another API", api_url="https://api.other.example"))
+    connections = Connections(flow, store)
+    found = [*connections.all()]
+    assert [connection.id for connection in found] == ids
+    assert [connection.id for connection in found if connection.ended] == ["00249"]
+
+
+def test_all_connections_are_loaded_when_they_are_needed(flow, store, root):
+    numbered(store, 250, api_url=root)
+    seen = []
+    for connection in Connections(flow, store).all():
+        seen.append(connection.id)
+        store.delete(connection.id)
+        if connection.id == "00000":
+            store.save(stores.connection("99999", user="new", api_url=root))
+            store.delete("00200")
+    assert len(seen) == len(set(seen)) == 250
+    assert "99999" in seen
+    assert "00200" not in seen
+    assert store.all("", 1) == []
+
+
+@pytest.mark.slow
+def test_a_million_connections_would_need_no_more_memory_than_a_thousand(flow, store, root):
+    numbered(store, 1_000, api_url=root, token=AccessToken("t" * 4096))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in Connections(flow, store).all()) == 1_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_500_000  # bytes; all tokens alone have 4,096,000
+
+
 @pytest.mark.parametrize("user", ["other", "U", "u ", "", "%"])
 def test_the_connection_of_somebody_else_is_none(connections, flow, user):
     connection = connections.connect(dance(flow), user="u")
@@ -395,6 +580,16 @@ def test_a_provider_without_me_is_kept_and_no_two_are_the_same(root, flow, store
     assert not connections.shared(first)
     with pytest.raises(ProviderError, match="nobody can be logged in"):
         connections.connect(AccessToken("t"), user=None)
+
+
+class AwayForDeleting(SQLStore):
+    """A store whose database is away when something is to be deleted."""
+
+    def __init__(self):
+        super().__init__("sqlite://")
+
+    def delete(self, id):
+        raise StoreUnavailable("away")
 
 
 class Away:
@@ -475,6 +670,131 @@ def test_threat_51_whatever_the_provider_answers_the_connection_is_gone(root, fl
         store.load(connection.id)
 
 
+@contextmanager
+def silent():
+    """Serve a provider that takes every request and answers none."""
+    asked = threading.Event()
+    end = threading.Event()
+
+    def talk(connection):
+        connection.request()
+        asked.set()
+        end.wait(30)
+
+    with wire(talk) as server:
+        try:
+            yield server.url, asked
+        finally:
+            end.set()
+
+
+@pytest.mark.threat(51)
+@pytest.mark.parametrize("expires_at", [None, 1], ids=["sign-out", "refresh"])
+def test_51_while_the_provider_hangs_the_connection_is_gone_already(store, expires_at, caplog):
+    with silent() as (url, asked):
+        provider = OAuth2Provider(
+            f"{url}/a", f"{url}/token", api_url=url, sign_out_url=f"{url}/sign-out"
+        )
+        connections = Connections(
+            OAuth2(*CLIENT, provider=provider, transport=quick_transport()), store
+        )
+        token = AccessToken("t", refresh_token="r", expires_at=expires_at)
+        stored = store.save(stores.connection(user="u", api_url=url, token=token))
+        with ThreadPoolExecutor(1) as thread:
+            ending = thread.submit(connections.disconnect, stored.id, user="u")
+            assert asked.wait(10)
+            assert store.of_user("u") == []  # also if this process is killed now
+            ending.result()
+    assert "is deleted here, but the provider was not told" in caplog.text
+
+
+@pytest.mark.threat(51)
+@pytest.mark.parametrize(
+    "habit", ["down", "status=500", "status=400", "garbage", "html403", "revoked", "refresh-lost"]
+)
+def test_51_however_a_refresh_fails_the_connection_is_gone(root, store, habit, caplog):
+    url = f"{root}/misbehave/{habit}/oauth/token"
+    flow = flow_for("oauth2", root, token_url=url, transport=quick_transport())
+    token = AccessToken("t", refresh_token="r", expires_at=1)
+    stored = store.save(stores.connection(user="u", api_url=root, token=token, refreshing_since=1))
+    Connections(flow, store).disconnect(stored.id, user="u")
+    assert store.of_user("u") == []
+    assert "is deleted here, but the provider was not told" in caplog.text
+
+
+@pytest.mark.threat(51)
+def test_51_a_connection_that_another_process_is_refreshing_is_gone(flow, store, sandbox):
+    connections = Connections(flow, store)
+    connection = connections.connect(replace(dance(flow), expires_at=1), user="u")
+    assert store.lease(connection.id, "a process that was killed", 60)
+    connections.disconnect(connection.id, user="u")
+    assert store.of_user("u") == []
+    assert sandbox.counts["sign_out"] == 1
+
+
+@pytest.mark.threat(51)
+def test_51_a_connection_that_cannot_be_decrypted_is_gone(flow, tmp_path, sandbox, caplog):
+    url = f"sqlite:///{tmp_path}/connections.sqlite3"
+    with closing(SQLStore(url, encryption=Encryption(KEYS))) as old:
+        connection = Connections(flow, old).connect(dance(flow), user="u")
+    new_keys = ["another key, as long as a key of ours has to be"]
+    with closing(SQLStore(url, encryption=Encryption(new_keys))) as store:
+        connections = Connections(flow, store, identify=identify)
+        assert connections.of_user("u") == []
+        for ask in (connections.disconnect, connections.session):
+            with pytest.raises(NotConnected):  # as if it were not there
+                ask(connection.id, user="other")
+        with pytest.raises(KeyRemoved):
+            connections.session(connection.id, user="u")
+        with running(connections, flow) as site, signed_in("u") as browser:
+            answer = browser.post(
+                f"{site.url}/sc-connect/disconnect", {"oauth_token_id": connection.id}, **HERE
+            )
+            assert (answer.status_code, answer.json()["connections"]) == (200, [])
+        with pytest.raises(NotConnected):
+            store.load(connection.id)
+    assert sandbox.counts["sign_out"] == 0
+    assert "is deleted here, but the provider was not told" in caplog.text
+
+
+@pytest.mark.threat(51)
+@pytest.mark.parametrize("encryption", [None, Encryption(KEYS)], ids=["plain", "encrypted"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "token = substr(token, 1, 50)",
+        "token = ''",
+        "token = '[]'",
+        "account = '{'",
+        "account = '{\"urn\": 7}'",
+        "obtained_at = 'yesterday'",
+    ],
+)
+def test_51_a_row_that_was_damaged_is_gone(flow, tmp_path, damage, encryption):
+    path = tmp_path / "connections.sqlite3"
+    with closing(SQLStore(f"sqlite:///{path}", encryption=encryption)) as store:
+        connections = Connections(flow, store)
+        connection = connections.connect(dance(flow), user="u")
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(f"UPDATE scconnect_connections SET {damage}")
+        with pytest.raises(NotConnected):
+            connections.disconnect(connection.id, user="other")
+        connections.disconnect(connection.id, user="u")
+        with pytest.raises(NotConnected):
+            store.load(connection.id)
+
+
+@pytest.mark.threat(51)
+def test_51_where_the_store_is_away_the_provider_is_not_told(flow, sandbox):
+    with closing(AwayForDeleting()) as store:
+        connections = Connections(flow, store)
+        connection = connections.connect(dance(flow), user="u")
+        with pytest.raises(StoreUnavailable):
+            connections.disconnect(connection.id, user="u")
+        assert connections.session(connection.id, user="u").me().username == "joe"
+    assert sandbox.counts["sign_out"] == 0
+
+
 def test_oauth1_has_no_sign_out_and_forgets_all_the_same(root, store):
     flow = flow_for("oauth1", root)
     connections = Connections(flow, store, identify=identify)
@@ -508,7 +828,7 @@ def test_the_page_knows_and_disconnects(connections, flow, prefix):
         answer = browser.post(f"{site.url}/sc-connect/disconnect", {"oauth_token_id": id}, **HERE)
         assert (answer.status_code, answer.json()) == (200, {"connected": False, "connections": []})
         again = browser.post(f"{site.url}/sc-connect/disconnect", {"oauth_token_id": id}, **HERE)
-        assert (again.status_code, set(again.json())) == (404, {"error"})
+        assert (again.status_code, set(again.json())) == (404, {"error", "error_id"})
         # The browser files and the site's own pages are still there.
         assert browser.get(f"{site.url}/sc-connect/sc-connect.js").status_code == 200
         assert "the site's own page" in browser.get(f"{site.url}/elsewhere").text
@@ -594,4 +914,4 @@ def test_a_store_that_is_away_is_a_503(flow, tmp_path):
     )
     with running(connections, flow) as site, signed_in("u") as browser:
         answer = browser.get(f"{site.url}/sc-connect/connections.json", **HERE)
-        assert (answer.status_code, set(answer.json())) == (503, {"error"})
+        assert (answer.status_code, set(answer.json())) == (503, {"error", "error_id"})

@@ -3,7 +3,6 @@
 Threats 35 and 38.
 """
 
-import io
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
+from support.api import Once
 from support.flows import CALLBACK, dance, flow_for, quick_transport
 from support.processes import fork, in_processes
 from support.stores import POSTGRESQL, SQLITE_FILE, connection
@@ -87,6 +87,19 @@ class Site:
         """Let the stored token be expired, by the clock."""
         stored = self.stored
         return self.store.save(replace(stored, token=replace(stored.token, expires_at=1, **fields)))
+
+    def pass_the_pause(self):
+        """Let a refresh that failed be an hour old, so that the next caller tries again."""
+        stored = self.stored
+        hour_ago = replace(stored.failed_refresh, failed_at=stored.failed_refresh.failed_at - 3600)
+        marked_at = stored.refreshing_since
+        self.store.save(
+            replace(
+                stored,
+                failed_refresh=hour_ago,
+                refreshing_since=None if marked_at is None else marked_at - 3600,
+            )
+        )
 
 
 class ForkingSite(Site):
@@ -182,8 +195,8 @@ def test_a_body_that_can_be_sent_again_is(site, body):
 def test_a_stream_is_not_sent_again_but_the_next_call_works(site):
     site.sandbox.expire()
     with site.session() as session:
-        assert session.get("/me", data=io.BytesIO(b"once")).status_code == 401
-        assert session.get("/me", data=io.BytesIO(b"twice")).status_code == 200
+        assert session.get("/me", data=Once(b"once")).status_code == 401
+        assert session.get("/me", data=Once(b"twice")).status_code == 200
     assert site.redeemed == 1
 
 
@@ -196,9 +209,7 @@ def test_a_session_takes_what_another_one_got(site):
     assert site.redeemed == 1
 
 
-@pytest.mark.parametrize(
-    "body", [lambda: None, lambda: io.BytesIO(b"once")], ids=["a call", "a stream"]
-)
+@pytest.mark.parametrize("body", [lambda: None, lambda: Once(b"once")], ids=["a call", "a stream"])
 def test_a_session_of_long_ago_renews_what_another_one_got_and_has_ended_since(site, body):
     with site.session() as old:
         for _ in range(2):
@@ -338,6 +349,7 @@ def test_an_answer_that_was_lost_is_reported_as_that(site):
         pytest.raises(ProviderUnavailable),
     ):
         session.me()
+    site.pass_the_pause()
     for _ in range(2):
         with (
             pytest.raises(RefreshLost) as caught,
@@ -356,6 +368,7 @@ def test_half_an_answer_is_a_lost_one(site):
         pytest.raises((ProviderError, ProviderUnavailable)),
     ):
         session.me()
+    site.pass_the_pause()
     with site.session() as session, pytest.raises(RefreshLost):
         session.me()
 
@@ -370,12 +383,13 @@ def test_an_answer_that_cannot_be_read_may_have_held_a_token(site, habit):
         session.me()
     assert caught.value.outcome_unknown
     assert site.stored.refreshing_since is not None
+    site.pass_the_pause()
     with site.session() as session:  # it was not used up, this time
         assert session.me().username == "joe"
     assert site.stored.refreshing_since is None
 
 
-@pytest.mark.parametrize(("habit", "error"), [("429=9", RateLimited), ("html403", ProviderError)])
+@pytest.mark.parametrize(("habit", "error"), [("429=1", RateLimited), ("html403", ProviderError)])
 def test_a_refusal_that_used_nothing_up_leaves_no_mark(site, habit, error):
     site.outdate()
     with site.session(site.with_habit(habit)) as session, pytest.raises(error) as caught:
@@ -383,6 +397,8 @@ def test_a_refusal_that_used_nothing_up_leaves_no_mark(site, habit, error):
     assert not caught.value.outcome_unknown
     assert site.stored.refreshing_since is None
     site.sandbox.revoke()
+    site.pass_the_pause()
+    time.sleep(1.1)  # the pause of the client after a 429
     with site.session() as session, pytest.raises(ConnectionRevoked):
         session.me()
 
@@ -484,6 +500,50 @@ def test_threat_38_a_user_who_connected_again_meanwhile_is_not_revoked(site):
     assert site.stored.token != newer
     assert site.stored.ended == ""
     assert heard(site) == []
+
+
+@pytest.mark.threat(38)
+def test_threat_38_what_a_user_who_connected_again_brought_is_not_written_over(site):
+    """The refresh succeeds as well, but its token is that of the older grant."""
+    newer = dance(site.flow)
+
+    def reconnect():
+        site.store.save(replace(site.stored, token=newer, refreshing_since=None))
+
+    assert between(site, reconnect).username == "joe"
+    assert site.redeemed == 1
+    assert site.stored.token == newer
+    assert heard(site) == []
+
+
+class Overtaken:
+    """A store in which somebody else refreshes just before a lease is given."""
+
+    def __init__(self, store, refresh):
+        self._store = store
+        self._refresh = refresh
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def lease(self, id, owner, seconds):
+        refresh, self._refresh = self._refresh, None
+        if refresh is not None:
+            refresh()
+        return self._store.lease(id, owner, seconds)
+
+
+@pytest.mark.threat(38)
+def test_threat_38_who_gets_the_lease_looks_again_before_anything_is_redeemed(site):
+    stale = site.outdate()
+    fresh = []
+
+    def overtake():
+        fresh.append(Refresher(site.store, site.flow).refresh(stale))
+
+    late = Refresher(Overtaken(site.store, overtake), site.flow)
+    assert late.refresh(stale).token == fresh[0].token == site.stored.token
+    assert site.redeemed == 1
 
 
 def test_a_connection_that_was_deleted_meanwhile_stays_deleted(site):
@@ -593,7 +653,7 @@ def test_52_the_clock_alone_does_not_end_a_token_that_came_meanwhile(site):
 @pytest.mark.parametrize(
     "word", ["invalid_client", "invalid_request", "unauthorized_client", "something_new"]
 )
-def test_an_error_that_is_not_invalid_grant_ends_nothing(site, word):
+def test_an_error_that_is_not_invalid_grant_ends_nothing_at_once(site, word):
     site.outdate()
     said = answer(
         f'{{"error": "{word}"}}'.encode(),

@@ -4,9 +4,10 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from support.stores import connection
+from support.processes import in_processes
+from support.stores import SHARED_KINDS, connection
 
-from scconnect_wsgi.connections._saving import ATTEMPTS, PAUSE, save_over_previous
+from scconnect_wsgi.connections._saving import COLLISIONS, PAUSE, RESTARTS, save_over_previous
 from scconnect_wsgi.errors import ConnectionChanged, StoreUnavailable, Undecipherable
 from scconnect_wsgi.stores.sql import SQLStore
 
@@ -42,20 +43,32 @@ def pauses():
 
 
 @pytest.mark.parametrize("method", ["load", "save"])
-@pytest.mark.parametrize("failures", range(ATTEMPTS))
+@pytest.mark.parametrize("failures", range(RESTARTS))
 def test_a_store_that_comes_back_gets_the_connection(store, pauses, method, failures):
     failing = FailingStore(store, method, StoreUnavailable("away"), failures)
     saved = save_over_previous(failing, connection(), sleep=pauses.append)
     assert saved == store.load("one")
-    assert pauses == [PAUSE] * failures
+    assert len(pauses) == failures
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("away"), ConnectionChanged("too late")])
-def test_after_the_last_attempt_the_error_is_raised(store, pauses, error):
-    failing = FailingStore(store, "save", error, ATTEMPTS)
+@pytest.mark.parametrize("collisions", [1, 5, COLLISIONS - 1])
+def test_a_writer_who_collides_tries_again_after_a_random_pause(store, pauses, collisions):
+    failing = FailingStore(store, "save", ConnectionChanged("too late"), collisions)
+    saved = save_over_previous(failing, connection(), sleep=pauses.append)
+    assert saved == store.load("one")
+    assert len(set(pauses)) == collisions
+    assert all(0 < pause <= PAUSE for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(StoreUnavailable("away"), RESTARTS), (ConnectionChanged("too late"), COLLISIONS)],
+)
+def test_after_the_last_attempt_the_error_is_raised(store, pauses, error, attempts):
+    failing = FailingStore(store, "save", error, attempts)
     with pytest.raises(type(error)):
         save_over_previous(failing, connection(), sleep=pauses.append)
-    assert pauses == [PAUSE] * (ATTEMPTS - 1)
+    assert len(pauses) == attempts - 1
     assert store.of_user("user 1") == []
 
 
@@ -72,3 +85,24 @@ def test_a_connection_that_cannot_be_decrypted_is_replaced(store, pauses):
     saved = save_over_previous(failing, connection(obtained_at=7), sleep=pauses.append)
     assert saved == replace(connection(obtained_at=7), version=1)
     assert store.load("one") == saved
+
+
+@pytest.fixture(params=SHARED_KINDS)
+def shared_store(request, tmp_path):
+    with closing(request.param(tmp_path)) as store:
+        yield store
+
+
+@pytest.mark.slow
+def test_sixteen_processes_that_connect_one_account_at_once_all_succeed(shared_store):
+    """Each connects ten times, as if all users of an office logged in with one account."""
+    shared_store.of_user("user 1")  # makes the tables
+    shared_store.close()
+
+    def connect(number):
+        saved = [save_over_previous(shared_store, connection(ended=str(number))) for _ in range(10)]
+        return [found.version for found in saved]
+
+    versions = in_processes(16, connect)
+    assert sorted(version for found in versions for version in found) == list(range(1, 161))
+    assert shared_store.load("one").version == 160

@@ -1,13 +1,15 @@
 """ApiSession over real sockets: where the token goes, and where it never goes."""
 
 import io
-import threading
+import subprocess
+import sys
+import textwrap
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import requests
+from support.api import Once, Recorded
 from support.flows import CLIENT, dance, flow_for, quick_transport
 from support.stores import connection
 from support.wire import answer, wire
@@ -21,39 +23,6 @@ from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 
 SECRET = "a token that only the API may see"
-
-
-class Recorded:
-    """An API that answers what a test tells it to, and remembers what it was asked."""
-
-    def __init__(self):
-        self.url = ""
-        self.asked = []
-        self.answers = {}
-        self.lock = threading.Lock()
-
-    def __call__(self, environ, start_response):
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        headers = {name[5:]: value for name, value in environ.items() if name.startswith("HTTP_")}
-        query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
-        with self.lock:
-            path = environ["PATH_INFO"] + query
-            body = environ["wsgi.input"].read(length)
-            self.asked.append(
-                SimpleNamespace(
-                    method=environ["REQUEST_METHOD"], path=path, headers=headers, body=body
-                )
-            )
-            answers = self.answers.get(path, [("200 OK", {}, b"{}")])
-            status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
-        start_response(status, [("Content-Length", str(len(body))), *headers.items()])
-        return [body]
-
-    def say(self, path, *answers):
-        self.answers[path] = [
-            (status, {"Content-Type": "application/json", **headers}, body.encode())
-            for status, headers, body in answers
-        ]
 
 
 @pytest.fixture
@@ -118,6 +87,68 @@ def test_neither_does_an_error(session, api):
     assert SECRET not in str(caught.value.request.headers if caught.value.request else "")
 
 
+FORKING = """
+    import os, sys
+    from scconnect_wsgi import AccessToken, OAuth2, OAuth2Provider
+    from scconnect_wsgi.connections import ApiSession
+    from scconnect_wsgi.stores import Connection
+    from scconnect_wsgi.stores.sql import SQLStore
+
+    url = sys.argv[1]
+    provider = OAuth2Provider(url + "/a", url + "/t", api_url=url)
+    stored = Connection("one", "joe", url, AccessToken("a token"))
+    session = ApiSession(stored, SQLStore("sqlite://"), OAuth2("id", "secret", provider=provider))
+
+    def say(who):
+        assert session.get("/" + who).text == who
+
+    say("before")
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            say("child")
+            say("again")
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    say("after")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.threat(39)
+def test_threat_39_no_connection_to_the_api_is_carried_over_a_fork():
+    heard = []
+
+    def echo(connection):
+        number = connection.wire.accepted
+        while request := connection.request():
+            who = request.line.split()[1].strip("/")
+            heard.append((number, who))
+            connection.send(answer(who.encode()))
+
+    with wire(echo) as server:
+        command = [sys.executable, "-c", textwrap.dedent(FORKING), server.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [who for _, who in heard] == ["before", "child", "again", "after"]
+    numbers = {who: number for number, who in heard}
+    assert numbers["child"] != numbers["before"]
+    assert numbers["after"] != numbers["child"]
+
+
+@pytest.mark.threat(36)
+def test_threat_36_a_call_without_a_timeout_has_that_of_the_transport():
+    with wire(lambda connection: connection.request() and connection.stream.read()) as silent:
+        flow = OAuth2(
+            *CLIENT, provider=provider_at(silent.url), transport=quick_transport(timeout=0.3)
+        )
+        with session_for(flow) as session, pytest.raises(requests.Timeout):
+            session.get("/me")
+
+
 @pytest.mark.parametrize("token_type", ["OAuth", "Bearer"])
 def test_the_provider_says_which_word_goes_before_the_token(api, token_type):
     flow = OAuth2(
@@ -160,8 +191,7 @@ def test_an_api_with_a_path_keeps_its_token_below_it(api):
     flow = OAuth2(*CLIENT, provider=replace(provider_at(api.url), api_url=f"{api.url}/v1"))
     with session_for(flow) as session:
         session.get("/me")
-        session.get("/../admin")  # goes out, without the token
-        for address in (f"{api.url}/v10/me", f"{api.url}/admin"):
+        for address in ("/../admin", f"{api.url}/v10/me", f"{api.url}/admin"):
             with pytest.raises(requests.exceptions.InvalidURL):
                 session.get(address)
     assert [asked.path for asked in api.asked if "AUTHORIZATION" in asked.headers] == ["/v1/me"]
@@ -567,8 +597,9 @@ def test_56_unless_the_caller_said_that_a_redirect_may(api, session, status):
 def test_56_a_body_that_was_read_follows_no_redirect(api, session, status):
     session.resend = True
     api.say("/a", (status, {"Location": "/b"}, ""))
-    assert session.post("/a", data=io.BytesIO(b"RIFF")).status_code == int(status[:3])
-    assert asked(api) == ["POST /a"]
+    assert session.post("/a", data=Once(b"RIFF")).status_code == int(status[:3])
+    assert session.get("/a", data=Once(b"a query")).status_code == int(status[:3])
+    assert asked(api) == ["POST /a", "GET /a"]
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other"])
@@ -582,7 +613,7 @@ def test_a_redirect_that_turns_a_post_into_a_get_is_followed(api, session, statu
 @pytest.mark.threat(56)
 def test_56_a_get_whose_body_was_read_is_not_sent_again(api, session, slept):
     api.say("/a", ("503 Unavailable", {"Retry-After": "1"}, ""))
-    assert session.get("/a", data=io.BytesIO(b"a query")).status_code == 503
+    assert session.get("/a", data=Once(b"a query")).status_code == 503
     assert (len(api.asked), slept) == (1, [])
 
 
@@ -624,7 +655,7 @@ def test_56_a_stream_never_is(api, renewable):
     api.say("/tracks", UNVERIFIED, CREATED)
     api.say("/me", UNVERIFIED, WELCOME)
     renewable.resend = True
-    assert renewable.post("/tracks", data=io.BytesIO(b"RIFF")).status_code == 401
+    assert renewable.post("/tracks", data=Once(b"RIFF")).status_code == 401
     assert asked(api).count("POST /tracks") == 1
 
 

@@ -12,6 +12,7 @@ import tracemalloc
 from contextlib import contextmanager
 
 import pytest
+import requests
 from support.flows import CLIENT
 from support.paths import TESTS
 from support.stores import connection
@@ -222,6 +223,75 @@ def test_a_call_of_the_sites_own_is_not_capped():
     body = b"x" * (MAX_PAGE + 1)
     with wire(saying(answer(body))) as server, session_at(server.url) as session:
         assert session.get("/tracks/1/stream").content == body
+
+
+JSON = "application/json"
+KINDS = [JSON, "Application/JSON; charset=utf-8", "application/hal+json", ""]
+
+
+@pytest.mark.threat(29)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fields", [[GZIP], []], ids=["a bomb", "a long one"])
+def test_threat_29_json_that_is_read_at_once_is_capped(kind, fields):
+    body = BOMB if fields else b"[" + b" " * MAX_PAGE + b"]"
+    said = answer(body, *fields, content_type=kind)
+    with wire(saying(said)) as server, session_at(server.url) as session:
+        with little_memory(), pytest.raises(ProviderError, match="stream=True"):
+            session.get("/me/tracks")
+        with session.get("/me/tracks", stream=True) as response:
+            length = sum(len(piece) for piece in response.iter_content(65_536))
+        assert length > MAX_PAGE
+
+
+@pytest.mark.threat(29)
+@pytest.mark.parametrize("timeout", [LIMIT, (10, LIMIT)], ids=["one", "two"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_threat_29_json_that_is_read_at_once_keeps_the_timeout(timeout, chunked):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    if chunked:
+        beginning = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        pieces = [b"1\r\nx\r\n"] * 1000
+    else:
+        beginning = head + b"Content-Length: 9999\r\n\r\n"
+        pieces = [b"x"] * 1000
+
+    def talk(connection):
+        connection.request()
+        connection.send(beginning)
+        for piece in pieces:
+            connection.send(piece)
+            time.sleep(0.02)
+
+    with wire(talk) as server, session_at(server.url) as session:
+        begun = time.monotonic()
+        with pytest.raises(requests.ConnectionError):
+            session.get("/me", timeout=timeout)
+        assert time.monotonic() - begun < FAR_BEYOND
+
+
+def test_json_without_a_timeout_may_take_its_time():
+    data = answer(b'{"slowly": "but surely"}', content_type=JSON)
+    with wire(dripping(data, 0.01)) as server, session_at(server.url) as session:
+        assert session.get("/me", timeout=None).json() == {"slowly": "but surely"}
+
+
+@pytest.mark.threat(46)
+def test_threat_46_a_body_that_nobody_reads_does_not_hold_up_the_next_call():
+    said = [answer(b"x" * 60_000, "Retry-After: 1", status="503 Busy"), answer(b"{}")]
+
+    def talk(connection):
+        connection.request()
+        data = said.pop(0)
+        head, _, body = data.partition(b"\r\n\r\n")
+        connection.send(head + b"\r\n\r\n")
+        for position in range(len(body)):
+            connection.send(body[position : position + 1])
+            time.sleep(0 if len(body) < 9 else 0.02)
+
+    with wire(talk) as server, session_at(server.url, sleep=lambda _: None) as session:
+        begun = time.monotonic()
+        assert session.get("/me").json() == {}
+        assert time.monotonic() - begun < FAR_BEYOND
 
 
 # What is sent

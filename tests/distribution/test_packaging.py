@@ -26,7 +26,7 @@ from support.site import Site
 pytestmark = [pytest.mark.package, pytest.mark.slow]
 
 
-IMPORTED_AS = {"jwt": "pyjwt"}  # packages whose modules have another name
+IMPORTED_AS = {"jwt": "pyjwt", "paste": "pastedeploy"}  # packages whose modules have another name
 # In no fresh clone
 MADE = (
     "*.egg-info",
@@ -244,7 +244,14 @@ def test_the_metadata_of_the_wheel(wheel):
     assert {
         f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14, 15)
     } <= set(classifiers)
-    assert set(metadata.get_all("Provides-Extra")) == {"rsa", "paste", "sql", "redis", "encryption"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "rsa",
+        "paste",
+        "sql",
+        "redis",
+        "django",
+        "encryption",
+    }
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "pip install scconnect-wsgi" in metadata.get_payload()
 

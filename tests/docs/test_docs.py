@@ -1,7 +1,9 @@
 """docs/tokens.md runs: its Python from top to bottom, as one program, with a user who connects."""
 
 import ast
+import pathlib
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,7 +81,7 @@ class Reader:
 
 def test_the_snippets_do_what_the_text_says(reader):
     names = reader.names
-    reader.run("from scconnect_wsgi import OAuth2, SCConnect")
+    reader.run("from scconnect_wsgi import OAuth2\n")
     fields = reader.connect()
     assert set(fields) == {"oauth_token_id", "username"}
     names |= fields
@@ -90,6 +92,12 @@ def test_the_snippets_do_what_the_text_says(reader):
         2,
         5,
     )
+
+    for name in ("night-bus.flac", "cover.png"):
+        pathlib.Path(name).write_bytes(b"fLaC")
+    reader.run("def progress(")
+    assert names["track"]["title"] == "Night Bus"
+    assert not names["track"]["downloadable"]
 
     reader.left.insert(1, reader.left[0])  # twice: what it prints when all is well, and when not
     reader.run("from scconnect_wsgi.errors import")
@@ -103,6 +111,12 @@ def test_the_snippets_do_what_the_text_says(reader):
     assert names["messages"] == ["joe: joe must be connected again (connection_revoked)."]
 
     assert reader.connect() == fields
+    ended = replace(names["store"].load(names["oauth_token_id"]), ended="connection_revoked")
+    names["store"].save(ended)
+    reader.run("connection = connections.revive(")
+    assert names["connections"].of_user("joe") == [names["connection"]]
+    reader.run("worker = Connections(flow, store)")
+    assert names["tracks"] == {"joe": 6}  # the one that was uploaded is among them
     reader.run("for connection in connections.of_user")
     assert names["connections"].of_user("joe") == []
     assert reader.sandbox.counts["sign_out"] == 1
@@ -121,6 +135,10 @@ def test_the_snippets_do_what_the_text_says(reader):
         == f"{names['flow'].provider.api_url}#soundcloud:users:743372812"
     )
 
+    reader.run("import sqlalchemy")
+    assert names["in_your_database"].of_user("joe") == []
+    names["engine"].dispose()
+
     # Asks no server before its first call
     reader.run("from scconnect_wsgi.stores.redis import RedisStore")
     reader.run("from scconnect_wsgi.encryption import Encryption")
@@ -132,7 +150,7 @@ def test_the_snippets_do_what_the_text_says(reader):
 
 @pytest.mark.browser
 def test_the_page_shows_who_is_connected_and_disconnects(reader, context):
-    reader.run("from scconnect_wsgi import OAuth2, SCConnect")
+    reader.run("from scconnect_wsgi import OAuth2\n")
     (snippet,) = blocks("html")
     page = f'<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,">{snippet}'.encode()
 
@@ -157,7 +175,7 @@ def test_the_page_shows_who_is_connected_and_disconnects(reader, context):
 
 def test_the_readme_shows_the_first_of_them():
     first = blocks("python")[0]
-    assert len(first.splitlines()) == 10
+    assert len(first.splitlines()) == 8
     assert first in blocks("py", README)
 
 
@@ -177,3 +195,23 @@ def test_every_snippet_is_run():
     assert languages == {"python", "html", "py"}  # examples/test_frameworks.py runs `py`: Flask
     for snippet in blocks("python"):
         ast.parse(snippet)
+
+
+def anchors(text):
+    """Return the addresses of a text's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_to_a_heading_or_a_file():
+    for path in [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]:
+        for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", path.read_text("utf-8")):
+            target = path.parent / file if file else path
+            assert target.exists(), f"{path.name}: {file}"
+            assert not anchor or anchor in anchors(target.read_text("utf-8")), anchor
+
+
+def test_every_section_is_in_the_table_of_contents():
+    linked = set(re.findall(r"\(#([^)]+)\)", TOKENS.partition("\n## ")[0]))
+    sections = re.findall(r"^## .+$", TOKENS, re.MULTILINE)
+    assert anchors("\n".join(sections)) <= linked

@@ -1,4 +1,4 @@
-"""The README shows code that runs: its Python and HTML are those of examples/plain/app.py."""
+"""The README shows code that runs: its Python and HTML are those of examples/readme/app.py."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from support.flows import CODES
 from support.paths import CHECKOUT
 
 README = (CHECKOUT / "README.md").read_text("utf-8")
-EXAMPLE = (CHECKOUT / "examples" / "plain" / "app.py").read_text("utf-8")
+EXAMPLE = (CHECKOUT / "examples" / "readme" / "app.py").read_text("utf-8")
 
 
 def block(language):
@@ -50,5 +50,5 @@ def test_the_other_snippets_are_python(snippet):
 
 def test_what_the_readme_links_to_is_there():
     links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert "assets/sc-connect.png" in links
+    assert "assets/sc-connect.svg" in links
     assert [link for link in links if not (CHECKOUT / link).is_file()] == []

@@ -9,10 +9,9 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 import webob
-from support import sites
-from support.browser import Browser
+from support import frameworks, sites
+from support.browser import ARRIVAL, Browser
 from support.flows import flow_for
-from support.frameworks import SITES
 from support.paths import CHECKOUT
 from support.responses import landed
 from support.site import KEY, Mounted, Store, running_site
@@ -33,10 +32,10 @@ def provider():
         yield server.url
 
 
-@pytest.fixture(scope="module", params=SITES)
+@pytest.fixture(scope="module", params=frameworks.NAMES)
 def app(request):
     """The site of a framework."""
-    return SITES[request.param]()
+    return frameworks.site(request.param)
 
 
 @both_protocols
@@ -64,12 +63,33 @@ def test_the_framework_logs_the_user_in(app, provider, protocol, prefix):
         Browser() as ann,
     ):
         answer = joe.connect(site)
-        assert landed(answer) == {"username": "joe", "has_secret": str(protocol == "oauth1")}
+        has_secret = "true" if protocol == "oauth1" else "false"
+        assert landed(answer) == {"username": "joe", "has_secret": has_secret}
         assert urlsplit(answer.headers["Location"]).path == f"{prefix}/sc-connect/close.html"
         names = [cookie.name for cookie in joe.session.cookies]
         assert [name for name in names if re.fullmatch("scconnect-[0-9a-f]{24}", name)] == []
         assert joe.get(f"{site.url}/me").text == "joe"
         assert ann.get(f"{site.url}/me").text == "nobody"
+
+
+@pytest.mark.threat(42)
+@mounted
+def test_threat_42_the_login_survives_an_answer_that_is_lost(app, provider, prefix):
+    """The first answer of two, with the framework's session, never reaches the browser."""
+    flow = flow_for("oauth2", provider)
+    with (
+        running_site(flow, app=app, prefix=prefix, store_token=HAND_OVER) as site,
+        Browser() as joe,
+        Browser() as lost,
+    ):
+        back = joe.decide(joe.click(site))
+        lost.session.cookies.update(joe.session.cookies)
+        first = lost.get(back, **ARRIVAL)
+        assert joe.get(f"{site.url}/me").text == "nobody"
+        second = joe.get(back, **ARRIVAL)
+        assert urlsplit(second.headers["Location"])[2:] == urlsplit(first.headers["Location"])[2:]
+        assert landed(second) == {"username": "joe", "has_secret": "false"}
+        assert joe.get(f"{site.url}/me").text == "joe"
 
 
 @both_protocols
@@ -135,7 +155,7 @@ class Called:
         self.headers = headers
 
 
-if "flask" in SITES:  # and not a skip: under tox none may be left out
+if "flask" in frameworks.NAMES:  # and not a skip: under tox none may be left out
 
     def test_the_recipe_for_flask_login_names_the_user_who_is_signed_in():
         import flask
@@ -157,7 +177,8 @@ if "flask" in SITES:  # and not a skip: under tox none may be left out
             return "signed in"
 
         text = (CHECKOUT / "docs" / "tokens.md").read_text("utf-8")
-        (recipe,) = re.findall(r"^```py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        recipes = re.findall(r"^```py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        (recipe,) = (recipe for recipe in recipes if "flask_login" in recipe)
         names = {"app": app, "flask_login": flask_login}
         exec(compile(recipe, "docs/tokens.md", "exec"), names)
 

@@ -17,6 +17,7 @@ import webob
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.browser import ARRIVAL, Browser
+from support.flow_cookies import kept
 from support.flows import CLIENT, flow_for, nobody_asked
 from support.responses import landed, query
 from support.site import KEY, Store, page_of_the_site, running_site
@@ -105,13 +106,18 @@ def test_threat_08_10_a_cookie_renamed_to_fit_another_flow_id_asks_nobody(
     site, protocol, browser, provider, other
 ):
     back = browser.decide(browser.click(site))
-    (cookie,) = (c for c in browser.session.cookies if c.name.startswith("scconnect-"))
-    browser.session.cookies.set(
-        cookie_name(query("?x=" + other)["x"]), cookie.value, domain="localhost.local"
+    name, renamed = (
+        cookie_name(query(url)[key])
+        for url, key in [(back, FLOW_ID[protocol]), ("?x=" + other, "x")]
     )
+    for cookie in list(browser.session.cookies):
+        if cookie.name.startswith(name):
+            browser.session.cookies.set(
+                cookie.name.replace(name, renamed), cookie.value, domain="localhost.local"
+            )
     with nobody_asked(provider):
         answer = arrive(browser, instead(back, FLOW_ID[protocol], other))
-    assert landed(answer)["error"] == "flow_mismatch"
+    assert landed(answer)["error"] == "flow_expired"
     assert site.store.tokens == []
 
 
@@ -241,8 +247,8 @@ def test_threat_13_a_cookie_made_for_another_is_refused(protocol, browser, provi
     with running_site(flow, base_url="http://localhost") as site:
         back = f"{site.callback}?{FLOW_ID[protocol]}=an%20id&error=access_denied&denied=an%20id"
         answers = [
-            landed(browser.get(back, **{**ARRIVAL, "Cookie": value[0].partition(";")[0]}))
-            for value in (made, good)
+            landed(browser.get(back, **{**ARRIVAL, "Cookie": kept(values)}))
+            for values in (made, good)
         ]
     assert [answer["error"] for answer in answers] == ["flow_expired", "access_denied"]
 
@@ -252,7 +258,7 @@ def cookies_of(flow):
 
 
 @pytest.mark.threat(14)
-@pytest.mark.parametrize("users", [("joe", "ann"), ("joe", ""), ("", "joe"), ("joe", "Joe")])
+@pytest.mark.parametrize("users", [("joe", "ann"), ("ann", "joe"), ("joe", "Joe")])
 def test_threat_14_a_flow_of_one_user_does_not_end_in_the_session_of_another(
     protocol, browser, provider, users
 ):
@@ -517,24 +523,31 @@ QUERIES = st.one_of(
     values=st.lists(
         st.tuples(
             st.sampled_from(
-                [cookie_name("an id"), cookie_name(""), "scconnect-finished", "scconnect-", "x"]
+                [
+                    cookie_name("an id"),
+                    f"{cookie_name('an id')}-signature",
+                    cookie_name(""),
+                    "scconnect-finished",
+                    "scconnect-",
+                    "x",
+                ]
             ),
             NOISE,
         ),
         max_size=4,
     ),
     signed=st.booleans(),
-    secure=st.booleans(),
+    prefix=st.sampled_from(["", "__Host-", "__Host-Http-"]),
 )
 def test_threat_15_fuzz_the_callback_answers_303_or_400(
-    protocol, query_string, values, signed, secure
+    protocol, query_string, values, signed, prefix
 ):
     flow = flow_for(protocol, "http://127.0.0.1:9")
-    base = "https://app.example" if secure else "http://localhost:8000"
+    base = "https://app.example" if prefix else "http://localhost:8000"
     pending = {"token": "an id", "secret": "s", "state": "an id", "verifier": "v" * 43}
-    header = "; ".join(f"{'__Host-' * secure}{name}={value}" for name, value in values)
+    header = "; ".join(f"{prefix}{name}={value}" for name, value in values)
     if signed:
-        header += "; " + cookies_of(flow).issue("", "an id", base, "", pending)[0].partition(";")[0]
+        header += "; " + kept(cookies_of(flow).issue("", "an id", base, "", pending))
     status, headers, _ = ask(
         app_for(protocol, base_url=base), QUERY_STRING=query_string, HTTP_COOKIE=header
     )

@@ -4,7 +4,9 @@ What a site may give it, and what happens then.
 """
 
 import dataclasses
+import hashlib
 import http.client
+import re
 import sys
 import time
 import traceback
@@ -14,7 +16,6 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-import requests
 import webob
 import webob.exc
 from support.browser import ARRIVAL, CLICK, Browser, hidden_fields
@@ -96,10 +97,13 @@ def test_a_mapping_becomes_the_query_of_close_html(flow, browser, prefix):
     with running_site(flow, prefix=prefix, store_token=Store(EVERYTHING)) as site:
         assert len(flow_cookies(browser)) == 0
         address = browser.decide(browser.click(site))
-        assert len(flow_cookies(browser)) == 1
+        assert len(flow_cookies(browser)) == 2
         answer = browser.get(address, **ARRIVAL)
         assert landed(answer) == {
-            str(key): "" if value is None else str(value) for key, value in EVERYTHING.items()
+            **{str(key): value for key, value in EVERYTHING.items()},
+            "nothing": "",
+            "number": "43",
+            "7": "true",
         }
         assert answer.headers["Location"].startswith(f"{prefix}/sc-connect/close.html?")
         assert "evil" not in answer.cookies
@@ -214,9 +218,10 @@ def test_37_a_storage_that_fails_always_is_told_once_to_everybody(flow, browser,
     [(error, request)] = heard
     assert (error.code, request.path) == ("storage_failed", "/oauth/access_token")
     ours = [record for record in caplog.records if record.name == "scconnect_wsgi"]
-    assert [record.levelname for record in ours] == ["ERROR", "ERROR", "WARNING"]
-    assert "  |     raise RuntimeError" in ours[1].getMessage()
-    assert "RuntimeError: cannot insert *** " in ours[1].getMessage()
+    # The first is the callback URL
+    assert [record.levelname for record in ours] == ["INFO", "ERROR", "ERROR", "WARNING"]
+    assert "  |     raise RuntimeError" in ours[2].getMessage()
+    assert "RuntimeError: cannot insert *** " in ours[2].getMessage()
     everything = (
         "".join(traceback.format_exception(error))
         + repr(error)
@@ -361,7 +366,9 @@ def deny(flow, browser, on_failure):
 
 def test_on_failure_may_answer_with_a_mapping(flow, browser):
     answer = deny(flow, browser, lambda error, request: {"sorry": error.code, "error": "mine"})
-    assert landed(answer) == {"sorry": "access_denied", "error": "mine"}
+    fields = landed(answer)
+    assert re.fullmatch("[0-9a-f]{8}", fields.pop("error_id"))
+    assert fields == {"sorry": "access_denied", "error": "mine"}
 
 
 def test_on_failure_may_answer_with_a_response(flow, browser):
@@ -396,19 +403,23 @@ def test_14_only_the_user_who_began_a_flow_may_finish_it(flow, browser, exchange
             users.append("joe")
             address = browser.decide(browser.click(site))
             users.append(other)
-            assert landed(browser.get(address, **ARRIVAL))["error"] == "wrong_user"
+            code = "wrong_user" if other == "ann" else "not_signed_in"
+            assert landed(browser.come_back(address))["error"] == code
     assert (len(site.store.tokens), exchanges()) == (1, 1)
 
 
 @pytest.mark.threat(48)
 @pytest.mark.parametrize("before", ["", None, "None", " "], ids=repr)
 @pytest.mark.parametrize("after", ["", None, "None", " "], ids=repr)
-def test_48_a_user_without_a_name_is_nobody(flow, browser, before, after):
+def test_48_a_user_without_a_name_is_nobody(flow, browser, before, after, exchanges):
     users = [before]
     with running_site(flow, identify=lambda request: users[-1]) as site:
+        assert landed(browser.get(site.start))["error"] == "not_signed_in"
+        users.append("joe")
         address = browser.decide(browser.click(site))
         users.append(after)
-        assert landed(browser.get(address, **ARRIVAL))["username"] == "joe"
+        assert landed(browser.come_back(address))["error"] == "not_signed_in"
+    assert (site.store.tokens, exchanges()) == ([], 0)
 
 
 @pytest.mark.parametrize("answer", [43, 0, b"joe", b"", ValueError("no database")], ids=repr)
@@ -457,18 +468,6 @@ def test_6_base_url_alone_makes_the_callback_url(flow, browser, base_url, callab
     assert failed.headers["Location"].startswith(
         f"{urlsplit(root).path}/sc-connect/close.html?error="
     )
-
-
-@pytest.mark.threat(6)
-def test_6_without_base_url_nothing_forwarded_is_believed(flow, browser):
-    headers = {
-        "X-Forwarded-Host": "evil.example",
-        "X-Forwarded-Proto": "https",
-        "X-Forwarded-Prefix": "/evil",
-    }
-    with running_site(flow) as site:
-        answer = browser.get(site.start, **CLICK, **headers)
-        assert browser.decide(answer.headers["Location"]).startswith(f"{site.callback}?")
 
 
 def test_a_host_that_is_no_loopback_one_needs_a_base_url(flow, browser):
@@ -524,7 +523,6 @@ WRONG: dict[str, list[Any]] = {
         "oauth",
         "/",
         "",
-        "/a/",
         "//a",
         "/a b",
         "/a?b",
@@ -640,6 +638,11 @@ class Scenario:
             self.users.append("ann")
             return self.browser.get(address, **ARRIVAL)
 
+    def not_signed_in(self):
+        self.users.append("")
+        with self.site() as site:
+            return self.browser.get(site.start)
+
     def provider_unavailable(self):
         with self.site("429=12") as site:
             return self.browser.connect(site)
@@ -666,7 +669,7 @@ def test_every_failure_takes_the_road_home(protocol, provider, browser, code):
     fields = landed(answer)
     assert fields["error"] == code
     assert fields["error_description"]
-    assert set(fields) <= {"error", "error_description", "retry_after"}
+    assert set(fields) - {"retry_after"} == {"error", "error_description", "error_id"}
     assert scenario.store.tokens == []
 
 
@@ -772,6 +775,7 @@ def sign_up(browser, provider, name):
     assert answer.status_code == 303, answer.text
 
 
+@pytest.mark.slow
 @pytest.mark.threat(39)
 def test_39_threads_never_mix_up_users(sandbox, provider, protocol):
     """Eight users connect at once, four times each, with two flows in progress at a time."""
@@ -779,7 +783,7 @@ def test_39_threads_never_mix_up_users(sandbox, provider, protocol):
     def store_token(token, request):
         return {
             "owner": sandbox._state.access[token.token].grant.username,
-            "token": token.token[-40:],
+            "token": hashlib.sha256(token.token.encode()).hexdigest(),
         }
 
     def user(number):
@@ -942,27 +946,6 @@ def test_what_is_under_the_assets_path_is_ours(flow, browser, prefix):
     assert f'href="{prefix}/sc-connect/sc-connect.css"' in answer.text
 
 
-@pytest.mark.threat(20)
-@pytest.mark.parametrize("protocol", ["oauth1", "oauth2"])
-def test_threat_20_a_double_click_asks_the_provider_once_and_leaves_the_token_alone(protocol):
-    with (
-        serve(Sandbox(misbehave=("slow=0.4",))) as provider,
-        running_site(flow_for(protocol, provider.url)) as site,
-        Browser() as browser,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        callback = browser.decide(browser.click(site))
-        cookies = browser.session.cookies.copy()
-        answers = list(pool.map(lambda _: get_with(cookies, callback), range(2)))
-    ends = sorted(landed(answer).get("error", "connected") for answer in answers)
-    assert ends == ["connected", "flow_finished"]
-    assert len(site.store.tokens) == 1
-
-
-def get_with(cookies, url):
-    return requests.get(url, cookies=cookies, headers=ARRIVAL, allow_redirects=False, timeout=30)
-
-
 @pytest.mark.threat(32)
 def test_threat_32_a_handed_over_request_says_the_code_nowhere():
     seen = {}
@@ -984,7 +967,7 @@ def test_threat_32_a_handed_over_request_says_the_code_nowhere():
             flow_for("oauth2", provider.url),
             secret_key=KEY,
             store_token=HAND_OVER,
-            identify=lambda request: request.GET.get("nobody"),
+            identify=lambda request: request.GET.get("nobody", "somebody"),
         )
         callback = browser.decide(browser.click(site))
         assert browser.get(callback, **ARRIVAL).status_code == 200
@@ -997,6 +980,7 @@ def test_threat_32_a_callable_that_raises_with_the_address_leaves_no_code_in_the
     def identify(request):
         if "code" in request.GET:
             raise KeyError(f"no session for {request.url}")
+        return "joe"
 
     with (
         serve(Sandbox()) as provider,

@@ -60,6 +60,19 @@ def from_above_the_assets(module):
     return Path(module.__file__).relative_to(asset_folder().parent).as_posix()
 
 
+def as_served(name):
+    """Return a file as it lies on the disk; of the script, without lines that hold only a comment.
+
+    The first line is not indented, and stays.
+    """
+    body = (asset_folder() / name).read_bytes()
+    if name != "sc-connect.js":
+        return body
+    return b"".join(
+        line for line in body.splitlines(keepends=True) if not re.match(rb"\s+//", line)
+    )
+
+
 ERRORS = from_above_the_assets(errors)
 SERVER_OF_FILES = from_above_the_assets(_files)
 NOT_THERE = [
@@ -163,7 +176,7 @@ def test_threat_34_the_table_is_what_is_served():
 @pytest.mark.parametrize("name", TABLE)
 def test_threat_34_every_file_of_the_table_is_served_as_it_lies_on_the_disk(site, browser, name):
     answer = fetch(browser, site, name)
-    body = (asset_folder() / name).read_bytes()
+    body = as_served(name)
     assert (answer.status_code, answer.content) == (200, body)
     assert (answer.headers["Content-Type"], answer.headers["Cache-Control"]) == TABLE[name]
     assert answer.headers["Content-Length"] == str(len(body))
@@ -326,7 +339,21 @@ def test_a_file_that_is_not_known_is_sent(site, browser, known):
         browser, site, "sc-connect.js", **{"If-None-Match": known.format(*tags_of(browser, site))}
     )
     assert answer.status_code == 200
-    assert answer.content == (asset_folder() / "sc-connect.js").read_bytes()
+    assert answer.content == as_served("sc-connect.js")
+
+
+def test_the_script_is_served_without_the_lines_that_only_explain_it(site, browser):
+    served = fetch(browser, site, "sc-connect.js").content
+    source = (asset_folder() / "sc-connect.js").read_bytes()
+    assert served == as_served("sc-connect.js")
+    assert len(served) < len(source)
+    assert served.startswith(b'// "Connect with SoundCloud" in the browser. See docs/browser.md')
+    assert served.count(b"\n  const ") == source.count(b"\n  const ")
+
+
+def test_the_script_is_at_most_5_kb(site, browser):
+    answer = fetch(browser, site, "sc-connect.js", **{"Accept-Encoding": "gzip"})
+    assert int(answer.headers["Content-Length"]) <= 5 * 1024
 
 
 def tags_of(browser, site):
@@ -371,7 +398,7 @@ NOT_ZIPPED = [
 def test_who_takes_gzip_gets_gzip(site, browser, accepted):
     answer = fetch(browser, site, "sc-connect.js", **{"Accept-Encoding": accepted})
     assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.content == (asset_folder() / "sc-connect.js").read_bytes()
+    assert answer.content == as_served("sc-connect.js")
     assert int(answer.headers["Content-Length"]) < len(answer.content)
 
 
@@ -379,12 +406,12 @@ def test_who_takes_gzip_gets_gzip(site, browser, accepted):
 def test_who_does_not_take_gzip_gets_the_plain_file(site, browser, accepted):
     answer = fetch(browser, site, "sc-connect.js", **{"Accept-Encoding": accepted})
     assert "Content-Encoding" not in answer.headers
-    assert answer.content == (asset_folder() / "sc-connect.js").read_bytes()
+    assert answer.content == as_served("sc-connect.js")
 
 
 def test_a_client_that_says_nothing_of_encodings_gets_the_plain_file():
     status, headers, body = raw("/sc-connect/sc-connect.js")
-    assert (status, body) == ("200", (asset_folder() / "sc-connect.js").read_bytes())
+    assert (status, body) == ("200", as_served("sc-connect.js"))
     assert "Content-Encoding" not in dict(headers)
 
 

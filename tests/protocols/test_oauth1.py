@@ -5,8 +5,9 @@ things.
 import logging
 import re
 import time
+from types import SimpleNamespace
 from typing import Any
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -14,13 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import example, given
 from hypothesis import strategies as st
 from oauthlib.common import Request
+from oauthlib.oauth1.rfc5849 import signature as oauthlib_signature
 from requests_oauthlib import OAuth1Session
 from support.browser import Browser
 from support.flows import CALLBACK, CLIENT, dance, flow_for, quick_transport
 from support.responses import query
+from support.stores import connection
 from support.wire import answer, saying, saying_once, wire
 
 from scconnect_wsgi import OAuth1, OAuth1Provider
+from scconnect_wsgi.connections import ApiSession, Connections
 from scconnect_wsgi.errors import (
     AccessDenied,
     ConfigurationError,
@@ -31,6 +35,7 @@ from scconnect_wsgi.errors import (
 from scconnect_wsgi.protocols.oauth1 import HINTS, Signer, _token_fields
 from scconnect_wsgi.query import MAX_FIELDS, read_form, read_query
 from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.transport._client import HTTPResponse
 
@@ -324,6 +329,9 @@ def test_threat_9_a_wrong_verifier_is_refused_by_the_provider(root):
         {"oauth_token": "asked", "error": "access_denied"},
         {"oauth_token": "asked", "error": "access_denied", "oauth_verifier": "v"},
         {"oauth_token": "asked", "error": "user_refused"},
+        {"oauth_token": "asked", "error": "user_denied"},
+        {"oauth_token": "asked", "oauth_problem": "user_denied"},
+        {"oauth_token": "asked", "oauth_verifier": "denied"},
         {"oauth_token": "asked", "error": "access_denied", "oauth_problem": "something_new"},
         {"denied": "asked", "error": "something_new"},
     ],
@@ -414,7 +422,6 @@ GARBAGE = {
     b"&oauth_callback_confirmed=true",
     "a lone surrogate": b"oauth_token=%ED%A0%80&oauth_token_secret=b&oauth_callback_confirmed=true",
     "UTF-16": GRANTED.decode().encode("utf-16"),
-    "too many fields": GRANTED + b"".join(b"&f%d=1" % number for number in range(MAX_FIELDS)),
 }
 
 
@@ -492,10 +499,13 @@ def rsa_provider(method="RSA-SHA1"):
 
 
 def test_a_key_belongs_to_rsa_and_rsa_to_a_key(rsa_pair):
-    for method, key in (("RSA-SHA1", None), ("HMAC-SHA1", rsa_pair[0])):
-        with pytest.raises(ConfigurationError, match="is required with signature_method") as caught:
-            OAuth1("key", "secret", provider=rsa_provider(method), rsa_key=key)
-        assert caught.value.option == "rsa_key"
+    needed = "is required with signature_method RSA-SHA1: the consumer's private key"
+    unused = "is only for RSA-SHA1: the provider's signature_method is HMAC-SHA1"
+    for method, key, words in (("RSA-SHA1", None, needed), ("HMAC-SHA1", rsa_pair[0], unused)):
+        for secret in ("secret", "") if key is None else ("secret",):
+            with pytest.raises(ConfigurationError, match=words) as caught:
+                OAuth1("key", secret, provider=rsa_provider(method), rsa_key=key)
+            assert caught.value.option == "rsa_key"
 
 
 def test_a_key_that_is_no_rsa_private_key_is_refused(rsa_pair):
@@ -759,3 +769,63 @@ def test_there_is_nothing_to_sign_out_of():
     with wire(saying(answer(b""))) as server:
         raw(server, api_url=server.url).sign_out(AccessToken("t", token_secret="s"))
         assert server.accepted == 0
+
+
+# What is signed is what is sent
+
+
+UNUSUAL = {
+    "an unreserved character that need not be encoded": "/%7Ejoe/api",
+    "the same in lower case": "/%7ejoe/api",
+    "a reserved character": "/a%2fb/api",
+    "letters that need not be encoded": "/%61pi",
+    "a query": "/api?key=%7E&other=a%20b",
+}
+
+
+def signature_of(request, url, **secrets):
+    """Return the signature of what a server was sent, by oauthlib, which is told its address."""
+    signature: Any = oauthlib_signature
+    parameters = signature.collect_parameters(
+        uri_query=urlsplit(url).query, body=request.body, headers=signed_header(request)
+    )
+    base = signature.signature_base_string(
+        request.line.split()[0],
+        signature.base_string_uri(url),
+        signature.normalize_parameters(parameters),
+    )
+    return signature.sign_hmac_sha1_with_client(base, SimpleNamespace(**secrets))
+
+
+def signed_header(request):
+    return {"Authorization": request.headers["authorization"]}
+
+
+@pytest.mark.threat(40)
+@pytest.mark.parametrize("path", UNUSUAL.values(), ids=UNUSUAL)
+@pytest.mark.parametrize("step", ["request token", "me", "call"])
+def test_threat_40_the_address_is_signed_as_it_is_sent(path, step):
+    """requests sends ``%7E`` as ``~``: a signature over the former is wrong."""
+    if "?" in path and step != "request token":
+        path = path.partition("?")[0]
+    with wire(saying(answer(b"{}"))) as server:
+        root = f"{server.url}{path}"
+        addresses = [root] * 3
+        provider = OAuth1Provider(*addresses, api_url=root.partition("?")[0])
+        flow = OAuth1(*CLIENT, provider=provider, transport=TRANSPORT)
+        secrets = {"client_secret": CLIENT[1], "resource_owner_secret": "token-secret"}
+        token = AccessToken("token", "token-secret")
+        if step == "request token":
+            secrets["resource_owner_secret"] = ""
+            with pytest.raises(ProviderError):
+                flow.begin(CALLBACK)
+        elif step == "me":
+            Connections(flow, SQLStore("sqlite://")).account(token)
+        else:
+            store = SQLStore("sqlite://")
+            stored = store.save(connection(token=token, api_url=provider.api_url))
+            ApiSession(stored, store, flow).get("/tracks?q=%7E%20x")
+        (request,) = server.requests
+        url = f"{server.url}{request.line.split()[1]}"
+    assert "~" in url or "%7" not in path
+    assert signed(request)["oauth_signature"] == signature_of(request, url, **secrets)

@@ -26,7 +26,7 @@ from scconnect_wsgi.errors import (
     ProviderError,
     ProviderUnavailable,
 )
-from scconnect_wsgi.protocols.oauth2 import HINTS, MAX_LIFETIME, _parse, _token, code_challenge
+from scconnect_wsgi.protocols.oauth2 import HINTS, MAX_LIFETIME, _fields, _token, code_challenge
 from scconnect_wsgi.token import AccessToken
 from scconnect_wsgi.transport._client import HTTPResponse
 
@@ -246,8 +246,11 @@ def test_a_refusal_without_a_code_is_an_error():
         assert "without a code" in refused(back, ProviderError).message
 
 
-def test_a_refusal_of_the_user_is_access_denied():
-    refused({"state": "the-state", "error": "access_denied", "code": "c"}, AccessDenied)
+@pytest.mark.parametrize(
+    "word", ["access_denied", "user_denied", "user_cancelled_login", "user_cancelled_authorize"]
+)
+def test_a_refusal_of_the_user_is_access_denied(word):
+    refused({"state": "the-state", "error": word, "code": "c"}, AccessDenied)
 
 
 @pytest.mark.parametrize("word", ["server_error", "temporarily_unavailable"])
@@ -369,10 +372,6 @@ def test_json_is_read_in_each_spelling_of_its_type(content_type):
 # Answers that are not
 
 
-def nested(depth):
-    return json.loads("[" * depth + "]" * depth)
-
-
 def granting(**changes):
     return json.dumps({**GRANTED, **changes}).encode()
 
@@ -382,22 +381,12 @@ GARBAGE = {
     "null": b"null",
     "a list": b"[]",
     "a list of one token": b"[" + granting() + b"]",
-    "1e999 elsewhere": granting()[:-1] + b', "x": 1e999}',
     "a number": b"1",
     "a text": b'"x"',
     "true": b"true",
     "an empty object": b"{}",
     "NaN": b"NaN",
-    "NaN for a lifetime": b'{"access_token": "t", "expires_in": NaN}',
-    "a lifetime without end": b'{"access_token": "t", "expires_in": Infinity}',
-    "1e999 for a lifetime": b'{"access_token": "t", "expires_in": 1e999}',
-    "-1e999 for a lifetime": b'{"access_token": "t", "expires_in": -1e999}',
     "deep nesting of lists": b"[" * 30_000 + b"]" * 30_000,
-    "deep nesting beside a token": b'{"access_token": "t", "x": '
-    + b"[" * 30_000
-    + b"]" * 30_000
-    + b"}",
-    "nesting that is just too deep": granting(x=nested(100)),
     "deep nesting of objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "100,000 brackets": b"[" * 100_000,
     "a token of 5": granting(access_token=5),
@@ -411,38 +400,12 @@ GARBAGE = {
     "a token with NUL": granting(access_token="t\x00"),
     "a token that is not ASCII": granting(access_token="tökén"),
     "a lone surrogate for a token": b'{"access_token": "\\ud800"}',
-    "a lone surrogate elsewhere": b'{"access_token": "t", "name": "\\udfff"}',
-    "a lone surrogate for a name": b'{"access_token": "t", "\\udfff": 1}',
-    "a refresh token of 5": granting(refresh_token=5),
-    "a refresh token with CR LF": granting(refresh_token="r\r\n"),
-    "a lifetime of true": granting(expires_in=True),
-    "a lifetime of x": granting(expires_in="x"),
-    "an empty lifetime": granting(expires_in=""),
-    "a lifetime of -1": granting(expires_in=-1),
-    "a lifetime of -1 as text": granting(expires_in="-1"),
-    "a lifetime in other digits": granting(expires_in="٣"),
-    "a lifetime with a superscript": granting(expires_in="²"),
-    "a list for a lifetime": granting(expires_in=[3600]),
-    "an object for a lifetime": granting(expires_in={}),
-    "a lifetime of 10**11": granting(expires_in=10**11),
-    "a lifetime of 4,000 digits": b'{"access_token": "t", "expires_in": ' + b"9" * 4000 + b"}",
-    "a lifetime of 9,000 digits": b'{"access_token": "t", "expires_in": ' + b"9" * 9000 + b"}",
-    "a lifetime of many digits as text": granting(expires_in="9" * 9000),
-    "a token type of 5": granting(token_type=5),
-    "another token type": granting(token_type="mac"),
-    "a scope of 5": granting(scope=5),
-    "a scope of numbers": granting(scope=[1, 2]),
-    "a scope that is an object": granting(scope={"a": 1}),
     "a second document": granting() + b"{}",
     "text behind the document": granting() + b" x",
     "a token named twice": b'{"access_token": "a", "access_token": "b"}',
-    "a name twice, deeper": b'{"access_token": "a", "x": {"b": 1, "b": 2}}',
     "half a document": granting()[:-5],
     "JavaScript": b"callback(" + granting() + b")",
     "HTML": b"<!DOCTYPE html><title>Oops</title>",
-    "a form": b"access_token=t&token_type=bearer",
-    "UTF-16": granting().decode().encode("utf-16"),
-    "UTF-16 without a mark": granting().decode().encode("utf-16-le"),
     "invalid UTF-8": b'{"access_token": "t\xff"}',
     "UTF-8 of a surrogate": b'{"access_token": "\xed\xa0\x80"}',
     "NUL": b"\x00",
@@ -455,11 +418,6 @@ def typed(caught):
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert "Evil" not in caught.value.message
-
-
-@pytest.mark.threat(30)
-def test_threat_30_json_is_read_up_to_a_depth_of_100():
-    assert finished(granting(x=nested(99))).extra["x"] == nested(99)
 
 
 @pytest.mark.threat(30)
@@ -484,19 +442,11 @@ def test_threat_30_garbage_with_an_error_status_is_one_typed_error(body, status)
 
 
 @pytest.mark.threat(30)
-@pytest.mark.parametrize(
-    "content_type",
-    [
-        "text/html",
-        "text/plain; charset=utf-8",
-        "application/x-www-form-urlencoded",
-        "application/jsonp",
-        "nonsense",
-    ],
-)
-def test_threat_30_a_wrong_content_type_is_one_typed_error(content_type):
+@pytest.mark.parametrize("content_type", ["text/html", "text/plain; charset=utf-8", "nonsense"])
+@pytest.mark.parametrize("body", [b"<title>Oops</title>", b"", b"Try again, Evil"])
+def test_threat_30_a_page_in_place_of_json_is_one_typed_error(body, content_type):
     with pytest.raises(ProviderError, match="something other than JSON") as caught:
-        finished(GRANTED, content_type=content_type)
+        finished(body, content_type=content_type)
     typed(caught)
 
 
@@ -585,36 +535,33 @@ TYPES = st.sampled_from(["application/json", "", "text/html"]) | st.text(max_siz
 @pytest.mark.threat(40)
 @given(st.binary(max_size=100) | WRITTEN, TYPES, st.integers(200, 499))
 @example(b"-" * 100, "application/json", 200)
-def test_threat_40_any_answer_is_an_object_or_one_error(body, content_type, status):
+@example(b'"' + b'\\"' * 50, "application/json", 200)
+@example(b"\x00", "application/json", 200)
+@example(b"error=%ff&error", "", 200)
+def test_threat_40_any_answer_is_fields_or_one_error(body, content_type, status):
     try:
-        parsed = _parse(HTTPResponse(status, {"Content-Type": content_type}, body))
+        fields = _fields(HTTPResponse(status, {"Content-Type": content_type}, body))
     except ProviderError:
         return
-    assert isinstance(parsed, dict)
-    assert parsed == json.loads(body)
+    assert isinstance(fields, dict)
 
 
-def same(one, other):
-    return one == other or (isinstance(one, float) and math.isnan(one))
-
-
-@pytest.mark.threat(40)
-@given(st.dictionaries(NAMES, JSON_VALUES), st.booleans())
-@example({"expires_in": "9" * 5000}, True)
-@example({"expires_in": "12345x"}, True)
-@example({"expires_in": "999999999999x"}, True)
-@example({"expires_in": "0000000000001"}, True)
-@example({"expires_in": float("inf")}, True)
-def test_threat_40_any_object_is_a_token_or_one_error(fields, good):
-    given_fields = {**fields, "access_token": "t"} if good else fields
-    try:
-        token = _token(dict(given_fields))
-    except ProviderError:
-        return
-    assert re.fullmatch(r"[ -~]+", token.token)
+@pytest.mark.threat(40, 53)
+@given(st.dictionaries(NAMES, JSON_VALUES))
+@example({"expires_in": "9" * 5000})
+@example({"expires_in": "12345x"})
+@example({"expires_in": "0000000000001"})
+@example({"expires_in": float("inf"), "scope": ["\ud800"]})
+@example({"access_token": "t", "scope": "\ud800", "x": {"\udfff": math.nan}})
+def test_threat_40_any_object_with_a_token_is_a_token(fields):
+    written = json.dumps({**fields, "access_token": "t"}).encode()
+    token = _token(_fields(HTTPResponse(200, {}, written)))
+    assert token.token == "t"
+    assert token.refresh_token is None or re.fullmatch(r"[ -~]+", token.refresh_token)
     assert token.scope is None or isinstance(token.scope, str)
     assert token.expires_at is None or 0 <= token.expires_at - time.time() + 30 <= MAX_LIFETIME + 60
-    assert all(same(token.extra[name], given_fields[name]) for name in token.extra)
+    stored = json.dumps(token.to_dict(), ensure_ascii=False, allow_nan=False).encode("utf-8")
+    assert AccessToken.from_dict(json.loads(stored)) == token
 
 
 # What the connections ask of a flow

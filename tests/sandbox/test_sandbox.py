@@ -1145,3 +1145,9 @@ def test_a_stopped_server_answers_no_more(sandbox):
 def test_the_challenge_of_these_tests_is_the_one_of_the_standard():
     digest = hashlib.sha256(VERIFIER.encode()).digest()
     assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == CHALLENGE
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/signup", "/authorize", "/nothing"])
+def test_a_page_is_named_in_its_title_and_the_sandbox_once(root, browser, path):
+    title = re.search(r"<title>(.*)</title>", browser.get(root + path).text)[1]
+    assert re.fullmatch(r"[A-Z](?:(?!sandbox).)+ \S SoundCloud sandbox", title)

@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from sqlalchemy import create_engine
 from support import databases
-from support.stores import connection
+from support.stores import KEYS, connection
 
+from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.errors import ConfigurationError, StorageFailed, StoreUnavailable
 from scconnect_wsgi.stores import _schema as schema
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
+
+OTHER = ["another key, which is as long as keys have to be"]
 
 
 @pytest.fixture
@@ -82,43 +84,81 @@ def test_no_token_in_the_log_of_sqlalchemy_at_any_level(caplog):
     assert "of that kind" not in caplog.text
 
 
-def columns(path):
+def names_in(path, kind="table"):
     with closing(sqlite3.connect(path)) as db:
-        names = [row[1] for row in db.execute("PRAGMA table_info(scconnect_connections)")]
-        return names, db.execute("SELECT version FROM scconnect_schema").fetchall()
+        names = db.execute("SELECT name FROM sqlite_master WHERE type = ? ORDER BY name", [kind])
+        return [name for (name,) in names]
 
 
-def test_tables_of_an_older_version_are_upgraded_and_keep_their_rows(path, store):
+def test_tables_that_are_missing_are_made_and_the_others_keep_their_rows(path, store):
+    """A development version, which nobody released, had no table of claims."""
     stored = store.save(connection())
-    add = "ALTER TABLE scconnect_connections ADD COLUMN note TEXT"
-    steps = [*schema.STEPS, lambda db: db.exec_driver_sql(add)]
-    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
-    for _ in range(2):
-        schema.prepare(engine, steps)
-    engine.dispose()
-    names, versions = columns(path)
-    assert names[-1] == "note"
-    assert versions == [(2,)]
-    assert store.load("one") == stored  # a process from before the upgrade goes on
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE scconnect_claims")
+        db.execute("UPDATE scconnect_schema SET version = 1")
+    later = SQLStore(f"sqlite:///{path}")
+    assert later.claim("a flow", 60)
+    assert later.load("one") == stored
+    with closing(sqlite3.connect(path)) as db:
+        versions = db.execute("SELECT version FROM scconnect_schema").fetchall()
+    assert versions == [(schema.VERSION,)]
 
 
-def test_a_step_that_fails_leaves_no_half_of_it_and_no_lock(path):
-    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
+def test_claims_that_ended_do_not_pile_up(path, store):
+    assert all(store.claim(str(number), 0.01) for number in range(30))
+    assert store.claim("lasts", 60)
+    time.sleep(0.02)
+    assert store.claim("the last", 60)
+    with closing(sqlite3.connect(path)) as db:
+        names = db.execute("SELECT name FROM scconnect_claims ORDER BY name").fetchall()
+    assert names == [("lasts",), ("the last",)]
 
-    def breaks(db):
-        db.exec_driver_sql("ALTER TABLE scconnect_connections ADD COLUMN note TEXT")
-        raise OSError("the machine stops")
 
-    with pytest.raises(OSError, match="stops"):
-        schema.prepare(engine, [*schema.STEPS, breaks])
-    engine.dispose()
+@pytest.mark.threat(42)
+def test_threat_42_ended_claims_that_cannot_be_deleted_cost_no_new_claim(store, monkeypatch):
+    def deadlock():
+        raise StoreUnavailable("a deadlock")
+
+    monkeypatch.setattr(store, "_delete_ended_claims", deadlock)
+    assert store.claim("one", 60)
+    assert not store.claim("one", 60)
+
+
+def test_an_encrypted_outcome_cannot_be_read_nor_moved_to_another_claim(path):
+    store = SQLStore(f"sqlite:///{path}", encryption=Encryption(KEYS))
+    for name in ("one", "two"):
+        assert store.claim(name, 60)
+        store.settle(name, f"/close.html?username=joe-{name}")
+    with closing(sqlite3.connect(path)) as db, db:
+        kept = db.execute("SELECT outcome FROM scconnect_claims ORDER BY name").fetchall()
+        db.execute("UPDATE scconnect_claims SET outcome = ? WHERE name = 'two'", kept[0])
+    assert "joe" not in repr(kept)
+    assert store.outcome("one") == "/close.html?username=joe-one"
+    assert store.outcome("two") is None
+    assert SQLStore(f"sqlite:///{path}", encryption=Encryption(OTHER)).outcome("one") is None
+
+
+def test_no_outcome_in_the_log_of_sqlalchemy_at_any_level(caplog):
+    with caplog.at_level(logging.DEBUG, "sqlalchemy"):
+        store = SQLStore("sqlite://")
+        assert store.claim("one", 60)
+        store.settle("one", "/close.html?username=joe")
+        assert store.outcome("one") == "/close.html?username=joe"
+    assert "***" in caplog.text  # a row
+    assert "joe" not in caplog.text
+
+
+def test_making_the_tables_leaves_no_half_of_them_and_no_lock_if_it_fails(path):
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE ix_scconnect_connections_user_id (a)")  # the name of an index
     store = SQLStore(f"sqlite:///{path}")
-    begun = time.monotonic()
-    store.save(connection())
-    assert time.monotonic() - begun < 5
-    names, versions = columns(path)
-    assert "note" not in names
-    assert versions == [(1,)]
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="create the tables"):
+            store.save(connection())
+    assert names_in(path) == ["ix_scconnect_connections_user_id"]
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE ix_scconnect_connections_user_id")
+    assert store.save(connection()).version == 1
 
 
 def test_tables_of_a_newer_version_are_left_alone(path, store):

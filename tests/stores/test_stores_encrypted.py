@@ -63,6 +63,15 @@ def test_a_row_that_was_changed_by_hand_is_refused(path, move):
     kept.delete("one")  # that is how to get rid of it
 
 
+def test_pages_go_on_past_connections_that_cannot_be_decrypted(path):
+    for id, key in [("1", NEW), ("2", OLD), ("3", OLD), ("4", OLD), ("5", NEW), ("6", OLD)]:
+        store(path, key).save(connection(id))
+    kept = store(path, NEW)
+    assert [found.id for found in kept.all("", 2)] == ["1"]
+    assert [found.id for found in kept.all("1", 2)] == ["5"]
+    assert kept.all("5", 2) == []
+
+
 def test_keys_rotate_and_a_removed_key_has_an_error_of_its_own(path):
     stored = store(path, OLD).save(connection())
     with pytest.raises(KeyRemoved):
@@ -74,13 +83,23 @@ def test_keys_rotate_and_a_removed_key_has_an_error_of_its_own(path):
         store(path).load("one")
 
 
+def remote_user(request):
+    return request.remote_user
+
+
 def test_a_user_whose_key_is_gone_connects_again(path, soundcloud):
     """The whole flow, into the same row, as the error message recommends."""
     ids = []
     for key in (OLD, NEW):
         flow = soundcloud.oauth2()
-        kept = Connections(flow, store(path, key), identify=lambda request: request.remote_user)
-        app = SCConnect(page_of_the_site, flow, secret_key=KEY, store_token=kept.store_token)
+        kept = Connections(flow, store(path, key), identify=remote_user)
+        app = SCConnect(
+            page_of_the_site,
+            flow,
+            secret_key=KEY,
+            store_token=kept.store_token,
+            identify=remote_user,
+        )
         ids.append(soundcloud.connect(app, environ={"REMOTE_USER": "joe"}).fields["oauth_token_id"])
         with kept.session(ids[-1], user="joe") as session:
             assert session.me().username == "joe"

@@ -5,6 +5,7 @@ import socket
 from contextlib import closing
 
 import pytest
+import redis.asyncio
 from redis import Redis
 from support import databases
 from support.stores import KEYS, connection
@@ -31,6 +32,32 @@ def test_a_url_that_cannot_work_is_refused_without_its_password():
     assert "tiger" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:9/0?nonsense=tiger", "tiger\ud800/0"])
+def test_a_parameter_that_the_client_does_not_take_is_one_kind_of_error(url):
+    with closing(RedisStore(f"redis://{url}")) as store:
+        for call in (
+            lambda: store.load("one"),
+            lambda: store.delete("one"),
+            lambda: store.claim("one", 1),
+        ):
+            with pytest.raises(StoreUnavailable, match="parameter") as caught:
+                call()
+            assert caught.value.__cause__ is caught.value.__context__ is None
+            assert "tiger" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [redis.asyncio.Redis(), Redis().pipeline(), None, 5, b"redis://localhost"],
+    ids=["for asyncio", "a pipeline", "None", "a number", "bytes"],
+)
+def test_a_client_that_answers_later_is_refused(client):
+    """Every write would seem to have succeeded, and every lease and claim to be free."""
+    with pytest.raises(ConfigurationError) as caught:
+        RedisStore(client)
+    assert caught.value.option == "server"
+
+
 def test_an_unreachable_server_raises_one_kind_of_error():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -39,9 +66,13 @@ def test_an_unreachable_server_raises_one_kind_of_error():
             lambda: store.save(connection()),
             lambda: store.load("one"),
             lambda: store.of_user("joe"),
+            lambda: store.all("", 1),
             lambda: store.lease("one", "joe", 1),
             lambda: store.release("one", "joe"),
             lambda: store.delete("one"),
+            lambda: store.claim("one", 1),
+            lambda: store.settle("one", "ended"),
+            lambda: store.outcome("one"),
         ]
         for call in calls:
             with pytest.raises(StoreUnavailable) as caught:
@@ -61,9 +92,20 @@ def test_only_a_lease_expires_and_deleting_leaves_nothing_behind(raw):
             "{scconnect}:connection:one": -1,
             "{scconnect}:user:user 1": -1,
             "{scconnect}:account:soundcloud:users:1": -1,
+            "{scconnect}:all": -1,
         }
         store.delete("one")
         assert raw.keys() == []
+
+
+@pytest.mark.stores
+def test_a_claim_expires_and_its_outcome_makes_it_no_longer(raw):
+    with closing(RedisStore(raw.url, encryption=Encryption(KEYS))) as store:
+        assert store.claim("a flow", 60)
+        store.settle("a flow", "/close.html?username=joe")
+        assert [key.decode() for key in raw.scan_iter()] == ["{scconnect}:claim:a flow"]
+        assert 50_000 < raw.pttl("{scconnect}:claim:a flow") <= 60_000
+        assert b"joe" not in raw.get("{scconnect}:claim:a flow")
 
 
 @pytest.mark.stores
@@ -74,6 +116,7 @@ def test_two_prefixes_are_two_stores(raw):
     ):
         store.save(connection())
         assert [len(kept.of_user("user 1")) for kept in (store, other)] == [1, 0]
+        assert [len(kept.all("", 9)) for kept in (store, other)] == [1, 0]
 
 
 @pytest.mark.stores
@@ -97,6 +140,9 @@ def test_encrypted_no_token_can_be_read_and_none_moved_to_another_user(raw):
         two = json.loads(raw.hget("{scconnect}:connection:two", "data"))
         assert "refresh" not in one["token"]
         raw.hset("{scconnect}:connection:two", "data", json.dumps({**two, "token": one["token"]}))
-        with pytest.raises(Undecipherable):
+        with pytest.raises(Undecipherable) as caught:
             store.load("two")
+        assert caught.value.user == "user 2"  # who may delete it
         assert store.load("one").user == "user 1"
+        assert [found.id for found in store.all("", 1)] == ["one"]
+        assert store.all("one", 1) == []

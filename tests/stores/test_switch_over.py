@@ -12,6 +12,12 @@ from typing import NamedTuple
 
 import pytest
 from support import databases
+from support.demotion import (
+    demote_mariadb,
+    demote_postgresql,
+    demote_redis,
+    demote_redis_and_be_silent,
+)
 from support.flows import CALLBACK, dance, flow_for
 from support.forwarder import forwarding
 from support.stores import connection
@@ -22,37 +28,6 @@ from scconnect_wsgi.stores.redis import RedisStore
 from scconnect_wsgi.stores.sql import SQLStore
 
 pytestmark = pytest.mark.stores
-
-
-def demote_postgresql(server):
-    import psycopg
-
-    with psycopg.connect(
-        f"host=127.0.0.1 port={server.port} user=site dbname=postgres", autocommit=True
-    ) as db:
-        db.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-        db.execute("SELECT pg_reload_conf()")
-    time.sleep(0.5)  # until every connection has read it
-
-
-def demote_mariadb(server):
-    with server.connected() as db, db.cursor() as cursor:
-        cursor.execute("SET GLOBAL read_only = 1")
-
-
-def demote_redis(server):
-    from redis import Redis
-
-    with closing(Redis(port=server.port)) as client:
-        client.replicaof("127.0.0.1", 9)  # nobody listens there
-
-
-def demote_redis_and_be_silent(server):
-    from redis import Redis
-
-    with closing(Redis(port=server.port)) as client:
-        client.config_set("replica-serve-stale-data", "no")
-    demote_redis(server)
 
 
 def redis_with_another_pool(url):

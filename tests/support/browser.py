@@ -8,7 +8,8 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from support.canary import met_cookie
+from scconnect_wsgi.sandbox._sessions import COOKIE as SESSION
+from support.canary import met, met_cookie
 
 # What a browser says of a click on the site's own page, and of an arrival from the provider's.
 CLICK = {
@@ -17,6 +18,9 @@ CLICK = {
     "Sec-Fetch-Dest": "document",
 }
 ARRIVAL = {**CLICK, "Sec-Fetch-Site": "cross-site"}
+# Cookies of people who are logged in, by the host and port of the sandbox and the name. A browser
+# begins with those of the one before, since a login takes a third of a dance.
+_logged_in = {}
 MOST_PAGES = 8  # between the button and the way back; there are three
 TIMEOUT = 30  # seconds
 
@@ -54,8 +58,10 @@ class Browser:
             timeout=TIMEOUT,
         )
         set_cookie = response.headers.get("Set-Cookie", "")
-        for value in re.findall(r"scconnect-[0-9a-f]{24}=([^;]+)", set_cookie):
+        for value in re.findall(r"scconnect-[0-9a-f]{24}(?:-signature)?=([^;]+)", set_cookie):
             met_cookie(value)
+            # The flow's id, which is not in its cookies
+            met(*re.findall(r"[?&](?:state|oauth_token)=([^&]+)", response.headers["Location"]))
         return response
 
     def click(self, site):
@@ -70,6 +76,9 @@ class Browser:
         Return the address that the provider sends the browser back to.
         """
         provider = urlsplit(authorize_url).netloc
+        known = _logged_in.get((provider, user))
+        if known is not None and self._session_cookie() is None:
+            self.session.cookies.set_cookie(known)
         url = authorize_url
         response = self.get(url)
         for _ in range(MOST_PAGES):
@@ -81,7 +90,13 @@ class Browser:
             else:
                 url, fields = self._filled_in(url, response.text, choice, user)
                 response = self.post(url, fields)
+                if "username" in fields:
+                    _logged_in[provider, user] = self._session_cookie()
         raise AssertionError(f"the provider never sent the browser back: {response.text}")
+
+    def _session_cookie(self):
+        """Return the sandbox's cookie of this browser, or None."""
+        return next((cookie for cookie in self.session.cookies if cookie.name == SESSION), None)
 
     def _filled_in(self, url, page, choice, user):
         """Return where the form of a page goes, and its fields with a login or a decision."""
@@ -98,6 +113,12 @@ class Browser:
         fields = hidden_fields(self.get(url).text)
         response = self.post(url, {**fields, "username": name, "password": name})
         assert response.status_code == 303, response.text
+
+    def come_back(self, url):
+        """Arrive at the callback, and once more if it answers with the page that opens it again."""
+        response = self.get(url, **ARRIVAL)
+        again = re.search(r'http-equiv="refresh" content="0; url=([^"]*)"', response.text)
+        return self.get(urljoin(url, html.unescape(again[1])), **CLICK) if again else response
 
     def connect(self, site, choice="allow"):
         """Press the button, decide, and return the callback's response."""

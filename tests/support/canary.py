@@ -45,7 +45,7 @@ def met_cookie(value: str) -> None:
         pending = json.loads(data if data.startswith(b"[") else zlib.decompress(data))[3]
     except (ValueError, zlib.error):  # not in the clear
         return
-    met(*pending.values())
+    met(*filter(None, pending.values()))  # None stands for the flow's id
 
 
 def secrets_met() -> set[str]:

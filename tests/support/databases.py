@@ -19,20 +19,23 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
+from support.ports import free_port
+
 PACKAGES = {
     "postgresql": "postgresql",
     "pgbouncer": "pgbouncer postgresql",
+    "pgbouncer of statements": "pgbouncer postgresql",
     "mariadb": "mariadb-server-core mariadb-client-core",
     "redis": "redis-server",
 }
 PROGRAMS = {
     "postgresql": ("postgres", "initdb"),
     "pgbouncer": ("pgbouncer", "postgres", "initdb"),
+    "pgbouncer of statements": ("pgbouncer", "postgres", "initdb"),
     "mariadb": ("mariadbd", "mariadb-install-db", "my_print_defaults"),
     "redis": ("redis-server",),
 }
@@ -112,8 +115,7 @@ class Server:
         self._who = _somebody()
         if self._who:
             os.chown(self.folder, self._who["user"], self._who["group"])
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._process = None
         self._log = open(f"{self.folder}/log", "w+b")
         try:
@@ -212,7 +214,8 @@ class PostgreSQL(Server):
         with psycopg.connect(
             f"host=127.0.0.1 port={self.port} user=site dbname=postgres", autocommit=True
         ) as db:
-            db.execute("DROP TABLE IF EXISTS scconnect_connections, scconnect_schema")
+            tables = "scconnect_claims, scconnect_connections, scconnect_schema"
+            db.execute(f"DROP TABLE IF EXISTS {tables}")
 
 
 class PgBouncer(Server):
@@ -221,6 +224,7 @@ class PgBouncer(Server):
     Clients take turns on two connections.
     """
 
+    mode = "transaction"
     goodbye = signal.SIGINT  # it waits for the transactions that run, and for no client
 
     def prepare(self):
@@ -236,7 +240,7 @@ class PgBouncer(Server):
             "listen_port": self.port,
             "unix_socket_dir": "",
             "auth_type": "any",
-            "pool_mode": "transaction",
+            "pool_mode": self.mode,
             "default_pool_size": 2,
             "max_client_conn": 500,
         }
@@ -263,17 +267,25 @@ class PgBouncer(Server):
         self._behind.clear()
 
 
+class PgBouncerOfStatements(PgBouncer):
+    """A pooler that gives each statement to any connection, and allows no transaction."""
+
+    mode = "statement"
+
+
 class MariaDB(Server):
     def prepare(self):
         self.url = f"mysql+pymysql://site@127.0.0.1:{self.port}/site"
         self._init = f"{self.folder}/init.sql"
-        # "Read only" applies to plain; site may write all the same.
+        # "Read only" applies to plain; site may write all the same. guest may create no table.
         statements = [
             "CREATE USER IF NOT EXISTS site@'127.0.0.1'",
             "GRANT ALL ON *.* TO site@'127.0.0.1'",
             "CREATE DATABASE IF NOT EXISTS site",
             "CREATE USER IF NOT EXISTS plain@'127.0.0.1'",
             "GRANT ALL ON site.* TO plain@'127.0.0.1'",
+            "CREATE USER IF NOT EXISTS guest@'127.0.0.1'",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON site.* TO guest@'127.0.0.1'",
         ]
         with open(self._init, "w") as file:
             file.writelines(f"{statement};\n" for statement in statements)
@@ -357,4 +369,10 @@ class Redis(Server):
             client.flushall()
 
 
-KINDS = {"postgresql": PostgreSQL, "pgbouncer": PgBouncer, "mariadb": MariaDB, "redis": Redis}
+KINDS = {
+    "postgresql": PostgreSQL,
+    "pgbouncer": PgBouncer,
+    "pgbouncer of statements": PgBouncerOfStatements,
+    "mariadb": MariaDB,
+    "redis": Redis,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 
 from scconnect_wsgi import ConnectError, OAuth1, OAuth2, Transport
@@ -13,7 +14,8 @@ CLIENT = ("sandbox-client", "sandbox-secret")
 CALLBACK = "http://127.0.0.1:9/oauth/access_token"  # no server listens there
 # The codes that a flow may end with; the others belong to settings, and to calls of the API.
 CODES = sorted(
-    {kind.code for kind in ConnectError.__subclasses__()} - {"configuration", "not_connected"}
+    {kind.code for kind in ConnectError.__subclasses__()}
+    - {"configuration", "not_connected", "unusable_file"}
 )
 
 
@@ -26,8 +28,12 @@ def flow_for(protocol, root, *, transport=None, **provider):
     return OAuth2(*CLIENT, provider=sandbox.oauth2_provider(root, **provider), transport=transport)
 
 
+@functools.cache
 def quick_transport(**options):
-    """Return a transport that gives up after a second."""
+    """Return a transport that gives up after a second.
+
+    There is one for the same options, because reading the CA bundle takes longer than most tests.
+    """
     return Transport(**{"timeout": 1.0, **options})
 
 

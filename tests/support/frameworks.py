@@ -8,4 +8,8 @@ import os
 
 ALL = "plain flask django pyramid bottle falcon"
 NAMES = os.environ.get("TESTS_FRAMEWORKS", ALL).split()
-SITES = {name: importlib.import_module(f"support.sites.{name}").site for name in NAMES}
+
+
+def site(name):
+    """Return a new site of a framework, which is imported now and not when tests are collected."""
+    return importlib.import_module(f"support.sites.{name}").site()

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import sysconfig
+import tarfile
 
 PACKAGE = pathlib.Path(__file__).parent / "node" / "package.json"
 QUIETLY = ["--loglevel=error", "--fetch-retries=2", "--fetch-timeout=60000"]
@@ -50,6 +51,14 @@ class Node:
         """Return a classic script made of a module and everything that it imports."""
         options = ["--bundle", "--jsx=automatic", "--format=iife", "--log-level=error"]
         return self._run(["npx", "--no-install", "esbuild", name, *options], 120)
+
+    def file_of(self, package: str, name: str) -> str:
+        """Return a text file of a package, of which nothing is installed."""
+        archive = self._run(["npm", "pack", package, *QUIETLY], 120).strip()
+        with tarfile.open(self.folder / archive) as files:
+            file = files.extractfile(f"package/{name}")
+            assert file, f"{package} has no {name}"
+            return file.read().decode("utf-8")
 
     def _run(self, command: list[str], timeout: float, *, check: bool = True) -> str:
         program = shutil.which(command[0], path=PATH)

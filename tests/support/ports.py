@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 
-START_WITHIN = 20  # seconds
+START_WITHIN = 60  # seconds; it takes one or two on an idle machine
 PAUSE = 0.05  # seconds between two tries
+# Below the ports that systems give to connections (Linux from 32768, others from 49152): one of
+# those may become the port of another test's connection before the server that needs it starts.
+PORTS = range(10_000, 32_000)
 
 
 def free_port(host="127.0.0.1"):
     """Return a port that nothing listens on now."""
-    with socket.create_server((host, 0)) as free:
-        return free.getsockname()[1]
+    while True:
+        port = secrets.choice(PORTS)
+        try:
+            socket.create_server((host, port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def wait_for(port, process, log):

@@ -1,22 +1,25 @@
-"""One process of a site, for test_proof.py, which calls the API with a stored connection.
+"""One process of a site, which calls the API with a stored connection.
 
 Its settings are JSON in the first argument. For each line on stdin it makes a call and prints the
-result. With ``die`` it kills itself at that step of its first refresh; the store that does it
-changes nothing else.
+result. With ``die`` it kills itself at that step of its first refresh, with ``stop`` it stops
+itself there (SIGSTOP); the store that does it changes nothing else.
 """
 
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores.redis import RedisStore
 from scconnect_wsgi.stores.sql import SQLStore
 from support.flows import flow_for, quick_transport
+from support.paths import TESTS
 
 TIMEOUT = 2.0  # seconds of the HTTP deadline; a lease is 10 longer
 DELAY = 0.02  # seconds, at most, before a call and twice within each refresh
@@ -38,19 +41,25 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Deadly:
-    """A store that kills its process at one step of a refresh."""
+def stop():
+    os.kill(os.getpid(), signal.SIGSTOP)
 
-    def __init__(self, store, step):
+
+class Deadly:
+    """A store that kills or stops its process at one step of a refresh, once."""
+
+    def __init__(self, store, step, end=die):
         self._store = store
         self._step = step
+        self._end = end
 
     def __getattr__(self, name):
         return getattr(self._store, name)
 
     def _at(self, step):
         if self._step == step:
-            die()
+            self._step = ""
+            self._end()
 
     def lease(self, *arguments):
         self._at("before the lease")
@@ -71,9 +80,32 @@ class Deadly:
         return saved
 
 
-def main(url, root, id, user, habits=(), die=None):
+@contextmanager
+def refresher(**settings):
+    """Start refresher.py in a process, and wait until it is ready."""
+    command = [sys.executable, __file__, json.dumps(settings)]
+    path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
+    env = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(
+        command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def told(process):
+    process.stdin.write("call\n")
+    process.stdin.flush()
+
+
+def main(url, root, id, user, habits=(), timeout=TIMEOUT, **ending):
     store = store_at(url)
-    site = connections(Deadly(store, die) if die else store, root, *habits)
+    for how, step in ending.items():
+        store = Deadly(store, step, {"die": die, "stop": stop}[how])
+    site = connections(store, root, *habits, timeout=timeout)
     session = site.session(id, user=user)
     print("ready", flush=True)
     for _ in sys.stdin:

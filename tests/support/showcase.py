@@ -6,8 +6,6 @@ photographs them.
 
 import contextlib
 import html
-import pathlib
-import tempfile
 from types import SimpleNamespace
 
 from scconnect_wsgi import OAuth2, SCConnect
@@ -38,6 +36,7 @@ FAILURES = [
     "flow_mismatch",
     "flow_finished",
     "wrong_user",
+    "not_signed_in",
     "provider_unavailable",
     "provider_error",
     "storage_failed",
@@ -116,8 +115,7 @@ def running():
             site, flow, secret_key=KEY, store_token=lambda token, request: {"username": "joe"}
         )
         url = stack.enter_context(serve(wrapped)).url.replace("127.0.0.1", "localhost")
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        demo = stack.enter_context(start(0, ["oauth2", "oauth1"], pathlib.Path(folder)))
+        demo = stack.enter_context(start(0, ["oauth2", "oauth1"]))
         yield SimpleNamespace(url=url, sandbox=provider, demo=demo.url)
 
 
@@ -191,6 +189,14 @@ def _demo_connected(page, world):
     page.wait_for_selector("#oauth2 .tracks li")
 
 
+def _demo_on_a_bad_day(page, world):
+    _demo_connected(page, world)
+    page.check("[value=locked]")
+    page.wait_for_selector("#oauth2 .failed")
+    # For the pages that are opened later
+    page.evaluate("fetch('/day?day=good', {method: 'POST'})")
+
+
 CLOSE = "/sc-connect/close.html"
 PAGES = {  # what it is: how to get there
     "connected": _at(f"{CLOSE}?username=joe"),
@@ -211,4 +217,5 @@ PAGES = {  # what it is: how to get there
     "sandbox allow": _consent,
     "demo": _demo,
     "demo connected": _demo_connected,
+    "demo on a bad day": _demo_on_a_bad_day,
 }

@@ -61,10 +61,16 @@ class Site:
 
 
 @contextmanager
-def running_site(flow, *, app=page_of_the_site, prefix="", store_token=None, **options):
-    """Run a site with the button; every response passes wsgiref's validator."""
+def running_site(
+    flow, *, app=page_of_the_site, prefix="", store_token=None, around=None, **options
+):
+    """Run a site with the button; every response passes wsgiref's validator.
+
+    ``around`` wraps the whole, as a proxy in front of it does.
+    """
     store_token = Store() if store_token is None else store_token
     options.setdefault("secret_key", KEY)
     wrapped = validator(SCConnect(app, flow, store_token=store_token, **options))
-    with serve(Mounted(wrapped, prefix) if prefix else wrapped) as server:
+    whole = Mounted(wrapped, prefix) if prefix else wrapped
+    with serve(around(whole) if around else whole) as server:
         yield Site(server.url.replace("127.0.0.1", "localhost") + prefix, store_token)

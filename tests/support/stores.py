@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from sqlalchemy import make_url
 
 from scconnect_wsgi.account import Account
 from scconnect_wsgi.encryption import Encryption
-from scconnect_wsgi.stores import Connection
+from scconnect_wsgi.errors import StoreUnavailable
+from scconnect_wsgi.stores import Connection, MemoryStore
 from scconnect_wsgi.stores.sql import SQLStore
 from scconnect_wsgi.token import AccessToken
 from support import databases
+from support.demotion import (
+    demote_mariadb,
+    demote_postgresql,
+    demote_redis,
+    promote_mariadb,
+    promote_postgresql,
+    promote_redis,
+)
 
 KEYS = ["a key that is as long as keys have to be"]
 
@@ -24,6 +36,16 @@ def sqlite_memory(folder, **options):
 
 def postgresql(folder, **options):
     return SQLStore(_cleared("postgresql").url, **options)
+
+
+def postgresql_by_pg8000(folder, **options):
+    url = make_url(_cleared("postgresql").url).set(drivername="postgresql+pg8000")
+    return SQLStore(url, **options)
+
+
+def mariadb_by_mysqlconnector(folder, **options):
+    url = make_url(_cleared("mariadb").url).set(drivername="mysql+mysqlconnector")
+    return SQLStore(url, **options)
 
 
 def pgbouncer(folder, **options):
@@ -51,6 +73,35 @@ def redis_of_texts(folder, **options):
     )
 
 
+def memory(folder):
+    return MemoryStore()
+
+
+def was_demoted(name, demote, promote):
+    """Return a maker of stores whose server was demoted while they had open connections.
+
+    It was promoted again before the test begins.
+    """
+
+    def make(folder):
+        server = _cleared(name)
+        url = make_url(server.url)
+        if name == "mariadb":
+            url = url.set(username="plain")  # the other one may write in spite of "read only"
+        store = redis(folder) if name == "redis" else SQLStore(url)
+        with ThreadPoolExecutor(8) as threads:  # so that several connections are open
+            list(threads.map(store.of_user, ["joe"] * 64))
+        demote(server)
+        try:
+            with pytest.raises(StoreUnavailable):
+                store.claim("while it was demoted", 60)
+        finally:
+            promote(server)
+        return store
+
+    return make
+
+
 def _cleared(name):
     server = databases.running(name)
     server.clear()
@@ -68,7 +119,8 @@ def kind(name, make, *marks):
 # Parameters for fixtures: each makes a fresh store in a folder of the test's own. What applies to
 # every store is tested with KINDS; what involves more than the store, with one or two of them.
 SQLITE_FILE = kind("sqlite file", sqlite_file)
-SQLITE_MEMORY = kind("sqlite memory", sqlite_memory)
+# The same code as for a file, so that `make quick` leaves it out
+SQLITE_MEMORY = kind("sqlite memory", sqlite_memory, pytest.mark.slow)
 POSTGRESQL = kind("postgresql", postgresql, pytest.mark.stores)
 SHARED_KINDS = [  # by processes
     SQLITE_FILE,
@@ -80,7 +132,28 @@ SHARED_KINDS = [  # by processes
     kind("redis, encrypted", encrypted(redis), pytest.mark.stores),
     kind("redis of texts", redis_of_texts, pytest.mark.stores),
 ]
-KINDS = [*SHARED_KINDS, SQLITE_MEMORY]
+KINDS = [
+    *SHARED_KINDS,
+    SQLITE_MEMORY,
+    kind("memory", memory),
+    kind("postgresql by pg8000", postgresql_by_pg8000, pytest.mark.stores),
+    kind("mariadb by mysqlconnector", mariadb_by_mysqlconnector, pytest.mark.stores),
+    kind(
+        "postgresql that was demoted",
+        was_demoted("postgresql", demote_postgresql, promote_postgresql),
+        pytest.mark.stores,
+    ),
+    kind(
+        "mariadb that was demoted",
+        was_demoted("mariadb", demote_mariadb, promote_mariadb),
+        pytest.mark.stores,
+    ),
+    kind(
+        "redis that was demoted",
+        was_demoted("redis", demote_redis, promote_redis),
+        pytest.mark.stores,
+    ),
+]
 
 
 def connection(id="one", **fields):

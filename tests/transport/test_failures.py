@@ -60,7 +60,7 @@ EXCEPTIONS = {
 @pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize(("exception", "kind"), EXCEPTIONS.values(), ids=EXCEPTIONS)
 def test_an_exception_is_one_typed_error(exception, kind, sent):
-    error = error_for(exception, HOST, sent=sent)
+    error = error_for(exception, f"https://{HOST}/token", sent=sent)
     assert type(error) is kind
     assert HOST in error.message
     assert error.outcome_unknown is sent

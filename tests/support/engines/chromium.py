@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Error, sync_playwright
 
-from support.engines import Engine, Profile, Refused, Window, program
+from support.engines import DEADLINE, Engine, Profile, Refused, Window, program
 
 FLAGS = [
     "--no-sandbox",
@@ -96,7 +96,7 @@ class Chromium(Engine):
     @contextmanager
     def profile(self, *, javascript=True):
         context = self.browser.new_context(java_script_enabled=javascript)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(1000 * DEADLINE)
         yield ChromiumProfile(context)
         context.close()
 

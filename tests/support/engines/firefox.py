@@ -39,7 +39,7 @@ class Connection:
     def __init__(self, address):
         # No origin: to Firefox, one that names an origin is a page that should not be here.
         self.socket = websocket.create_connection(
-            f"{address}/session", suppress_origin=True, timeout=2 * DEADLINE
+            f"{address}/session", suppress_origin=True, timeout=4 * DEADLINE
         )
         self.numbers = itertools.count(1)
         self.version = self.call("session.new", capabilities={})["capabilities"]["browserVersion"]

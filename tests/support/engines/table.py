@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import pytest
+ENGINE = "engine"  # the property of a report that has the engine's name and version
 
-VERSIONS = pytest.StashKey[dict[str, str]]()  # engine -> version, in the configuration of the run
+
+def reports(terminalreporter):
+    """Yield each outcome with the reports of it."""
+    for outcome in ("passed", "failed", "error", "skipped"):
+        yield outcome, terminalreporter.stats.get(outcome, [])
+
+
+def versions(terminalreporter):
+    """Return ``{engine: version}``, from whichever process has run the tests."""
+    return dict(
+        value
+        for _, found in reports(terminalreporter)
+        for report in found
+        for name, value in report.user_properties
+        if name == ENGINE
+    )
 
 
 def cases(terminalreporter):
     """Return ``{case: {engine: outcome}}``, in the order of the tests."""
     found = {}
-    for outcome in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.stats.get(outcome, []):
+    for outcome, found_reports in reports(terminalreporter):
+        for report in found_reports:
             name, _, parameters = report.nodeid.rpartition("::test_")[2].rstrip("]").partition("[")
             engine, _, more = parameters.partition("-")
             if "test_engines.py" in report.nodeid:
@@ -20,15 +35,16 @@ def cases(terminalreporter):
     return {case: results for (_, case), results in sorted(found.items())}
 
 
-def lines(terminalreporter, versions):
+def lines(terminalreporter):
     """Yield the table as Markdown, or nothing if no such test ran."""
     rows = cases(terminalreporter)
     engines = sorted({engine for results in rows.values() for engine in results})
     if not rows:
         return
+    known = versions(terminalreporter)
     yield (
         "| case | "
-        + " | ".join(f"{engine} {versions.get(engine, '')}".strip() for engine in engines)
+        + " | ".join(f"{engine} {known.get(engine, '')}".strip() for engine in engines)
         + " |"
     )
     yield "|---" * (len(engines) + 1) + "|"

@@ -23,6 +23,8 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 
 from support.engines import Engine, Profile, Refused, Window, environment, program
 
+# Seconds. Without a limit Selenium waits for ever if the browser dies at its start.
+ANSWER_WITHIN = 60
 KEYS = {"Tab": Keys.TAB, "Enter": Keys.ENTER, "Space": Keys.SPACE}
 
 
@@ -121,7 +123,7 @@ class WebKit(Engine):
         options.add_argument("--automation")
         options.add_argument(f"--enable-javascript={str(javascript).lower()}")
         direct = Proxy({"proxyType": ProxyType.DIRECT})  # whatever proxy the environment names
-        config = ClientConfig(remote_server_addr=self.address, proxy=direct)
+        config = ClientConfig(self.address, proxy=direct, timeout=ANSWER_WITHIN)
         driver = webdriver.Remote(RemoteConnection(client_config=config), options=options)
         try:
             yield WebKitProfile(driver)

@@ -1,0 +1,43 @@
+"""Setlist: a site with users of its own, who may connect their SoundCloud accounts."""
+
+import os
+
+from flask import Flask, render_template
+from flask_wtf import CSRFProtect
+
+from setlist import models, settings, soundcloud, users
+
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src *; form-action 'self'"
+
+
+def create_app(**config):
+    """Create the site. FLASK_* variables set Flask's options, and `config` overrides them."""
+    app = Flask(__name__, instance_relative_config=True)
+    app.config.update(
+        BASE_URL=os.environ.get("SCCONNECT_BASE_URL"),  # not needed on localhost
+        SECRET_KEY=os.environ.get("SCCONNECT_SECRET_KEY"),
+        SESSION_COOKIE_SAMESITE="Lax",
+        SQLALCHEMY_DATABASE_URI="sqlite:///setlist.sqlite3",  # in the folder `instance`
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
+    )
+    app.config.from_prefixed_env()
+    app.config.update(config)
+    app.config["SESSION_COOKIE_SECURE"] = (app.config["BASE_URL"] or "").startswith("https:")
+
+    models.init_app(app)
+    users.init_app(app)
+    soundcloud.init_app(app)
+    CSRFProtect(app)
+    app.register_blueprint(users.pages)
+    app.register_blueprint(settings.pages)
+
+    @app.get("/")
+    def home():
+        return render_template("home.html")
+
+    @app.after_request
+    def restrict(response):
+        response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+    return app

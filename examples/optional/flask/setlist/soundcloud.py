@@ -1,0 +1,25 @@
+"""Put the site behind "Connect with SoundCloud". This is all the wiring."""
+
+from flask_login import current_user
+
+from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.stores.sql import SQLStore
+from setlist.models import db
+
+
+def init_app(app):
+    def identify(request):
+        with app.request_context(request.environ):
+            return current_user.get_id()
+
+    with app.app_context():
+        store = SQLStore(engine=db.engine)
+    connections = Connections(flow_from_env(), store, identify=identify)
+    app.wsgi_app = connections.wrap(
+        app.wsgi_app,
+        secret_key=app.config["SECRET_KEY"],
+        base_url=app.config["BASE_URL"],
+        sign_in_url="/sign-in",
+    )
+    app.extensions["soundcloud_store"] = store

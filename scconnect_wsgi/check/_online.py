@@ -1,0 +1,227 @@
+"""Ask the provider: does it accept the client, what time does it have, does its API answer?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scconnect_wsgi.check._browsing import shown
+from scconnect_wsgi.check._report import Reporter
+from scconnect_wsgi.errors import ConnectError
+from scconnect_wsgi.flow import ClientProbe, Verdict
+from scconnect_wsgi.middleware import Description
+from scconnect_wsgi.transport import HTTPRequest, HTTPResponse, deadline
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.flow import ApiFlow
+
+PATIENCE = 7  # seconds for one question, which may take two requests
+# Seconds. Another host's cookies may be a minute off (middleware._cookies), and OAuth 1.0a's
+# providers take five minutes at most.
+MOST_SKEW = 60
+EXAMPLE_CALLBACK = "https://app.example/oauth/access_token"  # if the site's own is not known
+REGISTERED = "Compare it byte for byte with what is registered there: scheme, host, path, slash."
+
+
+def check_providers(sites: Sequence[Description], report: Reporter) -> None:
+    """Ask the provider of each flow, and report what is wrong."""
+    asked = set()
+    for site in sites:
+        if site.flow.audience in asked:
+            continue
+        asked.add(site.flow.audience)
+        flow = _api_flow(site.flow)
+        if flow is None:
+            report.note("The provider was not asked: this flow has no probe_client.")
+            continue
+        _ProviderCheck(flow, site.callback_url or EXAMPLE_CALLBACK, report).run()
+
+
+def _api_flow(flow: object) -> ApiFlow | None:
+    """Return the flow if it can ask for more than tokens, as those of this package can."""
+    names = ("probe_client", "provider", "transport")
+    return flow if all(hasattr(flow, name) for name in names) else None  # type: ignore[return-value]
+
+
+class _ProviderCheck:
+    """The questions to one provider."""
+
+    def __init__(self, flow: ApiFlow, callback_url: str, report: Reporter) -> None:
+        self._flow = flow
+        self._callback_url = callback_url
+        self._report = report
+        provider = flow.provider
+        # OAuth 2.1 has the one, OAuth 1.0a the other
+        url = getattr(provider, "token_url", "") or getattr(provider, "request_token_url", "")
+        self._token_url = shown(url)  # a query may hold a key
+        self._host = urlsplit(url).netloc
+        self._found_skew = False
+
+    def run(self) -> None:
+        """Ask for a token, then for the API."""
+        date = self._check_client()
+        api_date = self._check_api()
+        if not date and not api_date:
+            self._report.note(
+                "This machine's clock was not compared: no answer of the provider had a Date."
+            )
+
+    def _check_client(self) -> bool:
+        """Ask for a token. Return whether the answer had the time."""
+        self._report.doing(f"asking {self._token_url} for a token")
+        began = time.time()
+        try:
+            with deadline(PATIENCE):
+                probe = self._flow.probe_client(self._callback_url)
+        except ConnectError as error:
+            self._report.find(
+                "token-endpoint-unreachable",
+                f"{self._token_url} was asked for a token in vain: {error.message}",
+                cause="No user can connect until this machine gets an answer from there.",
+                mend="Look at the address, the name server, the proxy and the firewall of this "
+                "machine; if all are right, the provider is out of order.",
+            )
+            return False
+        has_date = self._check_clock(probe.date, began, self._host)
+        self._report_verdict(probe)
+        return has_date
+
+    def _report_verdict(self, probe: ClientProbe) -> None:
+        said = f"status {probe.status}" + (f", {probe.error}" if probe.error else "")
+        code, message, cause, mend = _VERDICTS.get(probe.verdict, ("", "", "", ""))
+        values = {"host": self._host, "url": self._token_url, "callback": self._callback_url}
+        if code:
+            self._report.find(code, f"{message.format(**values)} ({said}).", cause=cause, mend=mend)
+        elif probe.verdict is Verdict.ACCEPTED:
+            self._report.note(f"{self._host} accepts the client id and the secret.")
+        elif probe.verdict is Verdict.NOT_VERIFIED:
+            self._report.note(
+                f"{self._host} knows nothing against the client id, but answers the same to a "
+                "wrong secret: whether yours is right is not known."
+            )
+        else:
+            self._report.note(
+                f"{self._host} answered with an error that says nothing about the client id and "
+                f"the secret ({said}): whether they are right is not known."
+            )
+
+    def _check_clock(self, date: str, began: float, host: str) -> bool:
+        """Compare the clocks. Return whether there was a time to compare with."""
+        try:
+            theirs = parsedate_to_datetime(date).timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return False
+        # The answer was made between two readings of this machine's clock
+        behind = theirs - time.time()
+        ahead = began - theirs
+        skew = max(ahead, behind)
+        if skew > MOST_SKEW and not self._found_skew:
+            self._found_skew = True
+            direction = "ahead of" if ahead > behind else "behind"
+            self._report.find(
+                "clock",
+                f"This machine's clock is {_duration(skew)} {direction} that of {host}.",
+                cause="The clock of this machine is not synchronised. Flows then seem to be too "
+                "old, tokens to be expired or not yet, and OAuth 1.0a's signatures are refused.",
+                mend="Synchronise it: `timedatectl set-ntp true`, or chrony or systemd-timesyncd; "
+                "a container has the clock of its host.",
+            )
+        return True
+
+    def _check_api(self) -> bool:
+        """Ask the API without a token. Return whether the answer had the time."""
+        provider = self._flow.provider
+        if provider.api_url is None:
+            self._report.note("No api_url is known, so no API was asked.")
+            return False
+        url = provider.api_url.rstrip("/") + provider.account_path
+        host = urlsplit(url).netloc
+        address = shown(url)
+        self._report.doing(f"asking {address}")
+        began = time.time()
+        try:
+            with deadline(PATIENCE):
+                response = self._get(url)
+        except ConnectError as error:
+            self._report.find(
+                "api-unreachable",
+                f"The API at {address} was asked in vain: {error.message}",
+                cause="Users can connect, but nothing can be done with their tokens.",
+                mend="Look at api_url and account_path, and at the name server, the proxy and the "
+                "firewall of this machine; if all are right, the API is out of order.",
+            )
+            return False
+        if response.status == 404:
+            self._report.note(
+                f"{address} answers 404 to a request without a token: look at api_url and "
+                "account_path if calls of the API fail."
+            )
+        else:
+            self._report.note(f"The API at {address} answers (status {response.status}).")
+        return self._check_clock(response.headers.get("Date", ""), began, host)
+
+    def _get(self, url: str) -> HTTPResponse:
+        headers = {**self._flow.provider.headers, "Accept": "application/json"}
+        build: Callable[[], HTTPRequest] = lambda: HTTPRequest("GET", url, headers)  # noqa: E731
+        return self._flow.transport.send(build)
+
+
+# What is reported for a verdict that is a finding: code, message, cause, mend
+_VERDICTS = {
+    Verdict.REFUSED: (
+        "client-refused",
+        "{host} does not accept the client id or the client secret",
+        "One of the two is mistyped, cut short, of another application, or was renewed at the "
+        "provider. If both are right, the provider wants them in another place or signed in "
+        "another way (token_endpoint_auth, signature_method).",
+        "Copy both again from the page of your application at the provider.",
+    ),
+    Verdict.NOT_ALLOWED: (
+        "client-not-allowed",
+        "{host} does not let this client use authorization codes",
+        "The application is registered at the provider for another kind of use.",
+        "Allow the authorization code grant on the page of your application at the provider.",
+    ),
+    Verdict.CALLBACK_REFUSED: (
+        "callback-not-registered",
+        "{host} says that the callback URL {callback} is not registered",
+        "Another one is registered, or base_url is not the public address of the site.",
+        REGISTERED,
+    ),
+    Verdict.CLOCK_REFUSED: (
+        "clock",
+        "{host} refuses the time of this machine",
+        "The clock of this machine is not synchronised.",
+        "Synchronise it: `timedatectl set-ntp true`, or chrony or systemd-timesyncd.",
+    ),
+    Verdict.UNEXPLAINED: (
+        "client-refused",
+        "{host} refuses to begin a flow, and does not say why",
+        "The consumer key, the consumer secret, the signature method, the callback URL or the "
+        "clock may be wrong.",
+        "Copy key and secret again from the page of your application at the provider, and "
+        "compare the callback URL with what is registered there.",
+    ),
+    Verdict.FOREIGN: (
+        "token-endpoint-unexpected",
+        "{url} answered, but not as the address where tokens are asked for answers",
+        "The address is wrong, a firewall or proxy answered in its place, or the provider says "
+        "unknown client ids in this way, as GitHub does with 404.",
+        "Compare the address with the provider's documentation, and the client id with the page "
+        "of your application there.",
+    ),
+}
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as people say it."""
+    if seconds < 120:
+        return f"{round(seconds, -1):.0f} seconds"
+    if seconds < 2 * 3600:
+        return f"{round(seconds / 60)} minutes"
+    if seconds < 48 * 3600:
+        return f"{round(seconds / 3600)} hours"
+    return f"{round(seconds / 86_400)} days"

@@ -1,0 +1,1 @@
+"""The Django app: its tables, and the migrations that make them."""

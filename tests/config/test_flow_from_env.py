@@ -1,0 +1,132 @@
+"""A site that wires the middleware in code, and takes its flow from the configuration."""
+
+import pytest
+from support.flows import CLIENT, dance, flow_for
+
+from scconnect_wsgi import SOUNDCLOUD, SOUNDCLOUD_2009, OAuth1, OAuth2, Transport
+from scconnect_wsgi.config import flow_from_env, flow_from_settings
+from scconnect_wsgi.errors import ConfigurationError
+from scconnect_wsgi.sandbox import Sandbox, serve
+
+CREDENTIALS = {
+    "oauth2": {"client_id": CLIENT[0], "client_secret": CLIENT[1]},
+    "oauth1": {"protocol": "oauth1", "consumer_key": CLIENT[0], "consumer_secret": CLIENT[1]},
+}
+both_protocols = pytest.mark.parametrize("protocol", CREDENTIALS)
+
+
+def by_environment(options):
+    return flow_from_env({f"SCCONNECT_{name.upper()}": text for name, text in options.items()})
+
+
+def by_settings(options):
+    others = {"pyramid.reload_templates": "true", "client_id": "of something else"}
+    return flow_from_settings({**others, **{f"scconnect.{n}": t for n, t in options.items()}})
+
+
+both_ways = pytest.mark.parametrize("configure", [by_environment, by_settings])
+
+
+def addresses(flow):
+    names = ("authorize_url", "token_url", "request_token_url", "access_token_url", "api_url")
+    return {name: getattr(flow.provider, name) for name in names if hasattr(flow.provider, name)}
+
+
+@both_ways
+@both_protocols
+def test_the_two_values_of_the_client_are_enough(configure, protocol):
+    flow = configure(CREDENTIALS[protocol])
+    expected = {"oauth2": (OAuth2, SOUNDCLOUD), "oauth1": (OAuth1, SOUNDCLOUD_2009)}[protocol]
+    assert (type(flow), flow.provider) == expected
+    assert flow.client_id == CLIENT[0]
+
+
+@both_ways
+@both_protocols
+def test_it_obtains_a_token(configure, protocol):
+    with serve(Sandbox()) as sandbox:
+        given = addresses(flow_for(protocol, sandbox.url))
+        assert dance(configure({**CREDENTIALS[protocol], **given})).token
+
+
+@both_ways
+def test_the_options_of_provider_and_transport_count(configure):
+    flow = configure(
+        {
+            **CREDENTIALS["oauth2"],
+            "scope": "tracks",
+            "api_url": "https://api.example",
+            "headers": "X-Key='a b'",
+            "timeout": "2.5",
+        }
+    )
+    assert "scope=tracks" in flow.begin("https://app.example/back").authorize_url
+    assert flow.provider.api_url == "https://api.example"
+    assert flow.provider.headers == {"X-Key": "a b"}
+    assert flow.transport == Transport(timeout=2.5)
+
+
+@both_ways
+def test_what_the_middleware_is_given_in_code_is_not_looked_at(configure):
+    unusable = {
+        "secret_key": "short",
+        "secret_key_file": "/nowhere",
+        "secret_keyy": "misspelt",
+        "store_token": "nowhere:nothing",
+        "store": "without a scheme",
+        "identify": "",
+        "base_url": "http://app.example",
+        "cookie_max_age": "soon",
+        "encryption_key": CLIENT[1],
+    }
+    assert configure({**CREDENTIALS["oauth2"], **unusable}).client_id == CLIENT[0]
+
+
+def wrong(configure, **changes):
+    options = {**CREDENTIALS["oauth2"], **changes}
+    with pytest.raises(ConfigurationError) as caught:
+        configure({name: text for name, text in options.items() if text is not None})
+    return caught.value
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"client_secret": None}, ["is not set"]),
+        ({"client_id": None, "client_secret": ""}, ["is not set", "is not set"]),
+        ({"token_urll": "https://id.example"}, ["is an unknown option. Did you mean "]),
+        ({"timeout": "soon"}, ["must be a number"]),
+        ({"timeout": "-1"}, ["above 0"]),
+        ({"authorize_url": "https://id.example/a"}, ["give all addresses"]),
+        ({"protocol": "oauth3"}, ["must be oauth2 or oauth1"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_what_is_wrong_with_the_flow_is_said_at_once(configure, changes, words):
+    lines = wrong(configure, **changes).message.splitlines()
+    assert [word in line for line, word in zip(lines, words, strict=True)] == [True] * len(words)
+    names = ("SCCONNECT_", "scconnect.")
+    assert all(line.startswith(names) for line in lines)
+    assert CLIENT[1] not in "".join(lines)
+
+
+def test_a_setting_that_is_no_text_is_named():
+    error = wrong(by_settings, timeout=5)
+    assert error.message == "scconnect.timeout must be a text, as an ini file gives it, not int."
+
+
+def test_the_prefix_is_the_site_s_own_choice():
+    given = {"soundcloud.client_id": "a", "soundcloud.client_secret": "b", "scconnect.x": "c"}
+    assert flow_from_settings(given, "soundcloud.").client_id == "a"
+    with pytest.raises(ConfigurationError, match="client_id is not set"):
+        flow_from_settings({**given, "scconnect.x": ""})
+
+
+def test_an_empty_setting_makes_way_for_the_file(tmp_path):
+    (tmp_path / "secret").write_text("of-production\n")
+    file = {"client_secret_file": str(tmp_path / "secret")}
+    with pytest.raises(ConfigurationError, match="give only one of them"):
+        by_settings({**CREDENTIALS["oauth2"], **file})
+    flow = by_settings({**CREDENTIALS["oauth2"], "client_secret": "", **file})
+    assert flow.is_credential(b"of-production")
