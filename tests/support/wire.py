@@ -59,9 +59,16 @@ class Wire(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 sock.close()
 
     def shutdown_request(self, request):
+        super().shutdown_request(request)
         with self._lock:
             self._open.discard(request)
-        super().shutdown_request(request)
+
+    def wait_until_hung_up(self):
+        """Wait until no connection is open."""
+        limit = time.monotonic() + 10
+        while self._open:
+            assert time.monotonic() < limit, "the server has not hung up"
+            time.sleep(0.003)
 
     def stop(self):
         self.shutdown()
