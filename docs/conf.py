@@ -1,0 +1,84 @@
+"""How Sphinx makes the documentation site of the pages in this folder: ``make docs``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+# Where the pages are published; llms.txt and the links to this site begin with it.
+html_baseurl = "https://scconnect-wsgi.readthedocs.io/en/stable/"
+
+project = "scconnect-wsgi"
+author = "The scconnect-wsgi authors"
+project_copyright = author
+version = release = importlib.metadata.version(project)
+
+extensions = [
+    "myst_parser",  # the pages are Markdown, which also reads well without this site
+    "sphinx.ext.autodoc",  # api.md is made of the docstrings
+    "sphinx_copybutton",
+    "sphinx_llms_txt",  # llms.txt and llms-full.txt
+]
+
+# Every heading has the same anchor as in a repository's own view of the page.
+myst_heading_anchors = 4
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
+
+# Every reference to a name of this package must lead somewhere, unless it is about its inside.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!scconnect_wsgi).*"),  # Python's own names, and those of other packages
+    (r"py:.*", r"scconnect_wsgi\..*\b_\w+.*"),
+]
+
+# Links between the pages are checked. Those to other hosts depend on the day and the network.
+linkcheck_ignore = [r"https?://"]
+
+html_theme = "furo"
+html_title = "scconnect-wsgi"
+html_logo = "../assets/sc-connect.svg"
+html_favicon = "../assets/sc-mark.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = True  # llms.txt links to the Markdown of each page
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#b23600",  # 5.9:1 on white
+        "color-brand-content": "#b23600",
+        "color-brand-visited": "#8a4b2a",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#ff8a4c",  # 8.0:1 on Furo's dark background
+        "color-brand-content": "#ff8a4c",
+        "color-brand-visited": "#d6a58a",
+    },
+}
+
+copybutton_exclude = ".linenos, .gp, .go"
+
+llms_txt_summary = (
+    'WSGI middleware for Python that gives any web application a "Connect with SoundCloud" button: '
+    "OAuth 2.1 with PKCE (and OAuth 1.0a for other providers), tokens kept and refreshed once."
+)
+
+
+def plain_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, returns: str
+) -> tuple[str, str]:
+    """Return a signature in which every default is Python, as Sphinx needs it to be read."""
+    return (signature or "").replace("<factory>", "..."), returns
+
+
+def setup(app: Sphinx) -> None:
+    """Register what this site adds to Sphinx."""
+    app.connect("autodoc-process-signature", plain_signature)
