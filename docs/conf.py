@@ -46,7 +46,7 @@ linkcheck_ignore = [r"https?://"]
 html_theme = "furo"
 html_title = "scconnect-wsgi"
 html_logo = "../assets/sc-connect.svg"
-html_favicon = "../assets/sc-mark.svg"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
@@ -73,10 +73,18 @@ llms_txt_summary = (
 
 
 def plain_signature(
-    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str, returns: str
-) -> tuple[str, str]:
-    """Return a signature in which every default is Python, as Sphinx needs it to be read."""
-    return (signature or "").replace("<factory>", "..."), returns
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """Return a signature without a dataclass's ``<factory>``, which Sphinx cannot read."""
+    if signature is None or "<factory>" not in signature:
+        return None
+    return signature.replace("<factory>", "..."), returns
 
 
 def setup(app: Sphinx) -> None:
