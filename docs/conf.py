@@ -40,8 +40,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"scconnect_wsgi\..*\b_\w+.*"),
 ]
 
-# Links between the pages are checked. Those to other hosts depend on the day and the network.
-linkcheck_ignore = [r"https?://"]
 
 html_theme = "furo"
 html_title = "scconnect-wsgi"

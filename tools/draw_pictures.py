@@ -1,4 +1,4 @@
-"""Draw the diagrams of the documentation: python tools/draw_pictures.py
+"""Draw the diagrams of the documentation: PYTHONPATH=. python tools/draw_pictures.py
 
 Writes docs/pictures/*.svg. The addresses, codes and rooms in them come from the package, and
 tests/docs/test_pictures.py fails if a picture is older than they are. Light or dark, they follow
@@ -8,16 +8,13 @@ the page they are on.
 from __future__ import annotations
 
 import pathlib
-import sys
 from collections.abc import Iterable
 from html import escape
 
-ROOT = pathlib.Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from scconnect_wsgi import HAND_OVER, OAuth2, SCConnect  # noqa: E402
-from scconnect_wsgi.connections._refresh import ENDINGS, MARGIN  # noqa: E402
+from scconnect_wsgi import HAND_OVER, OAuth2, SCConnect
+from scconnect_wsgi.connections._refresh import ENDINGS, MARGIN
 
-PICTURES = ROOT / "docs" / "pictures"
+PICTURES = pathlib.Path(__file__).parent.parent / "docs" / "pictures"
 WIDTH = 520  # as wide as a phone can show with letters that are still readable
 STYLE = """
     svg { --ink: #1f1b18; --soft: #6a625b; --line: #8c847d; --plate: #f6f3f0; --band: #fdf0e8;
