@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import pathlib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ extensions = [
     "sphinx_llms_txt",  # llms.txt and llms-full.txt
 ]
 
+highlight_language = "text"  # a block that names no language is for a terminal
+
 # Every heading has the same anchor as in a repository's own view of the page.
 myst_heading_anchors = 4
 
@@ -42,6 +46,7 @@ nitpick_ignore_regex = [
 
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "scconnect-wsgi"
 html_logo = "../assets/sc-connect.svg"
 html_favicon = "_static/favicon.svg"
@@ -85,6 +90,29 @@ def plain_signature(
     return signature.replace("<factory>", "..."), returns
 
 
+# Files beside this folder, and the page that stands for each of them here.
+REPOSITORY = pathlib.Path(__file__).parent.parent
+PAGES_OF_FILES = {
+    "README.md": "index.md",
+    "CHANGES.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "threats.md",
+}
+SHOWN_WHOLE = {"changelog": "CHANGES.md", "contributing": "CONTRIBUTING.md"}
+
+
+def read_page(app: Sphinx, name: str, source: list[str]) -> None:
+    """Show the files of SHOWN_WHOLE as pages, and link to pages in place of files."""
+    if name in SHOWN_WHOLE:
+        path = REPOSITORY / SHOWN_WHOLE[name]
+        app.env.note_dependency(path)
+        source[0] = path.read_text("utf-8").replace("](docs/", "](")
+    for file, page in PAGES_OF_FILES.items():
+        link = rf"\]\((?:\.\./)?{re.escape(file)}(?:#[^)]*)?\)"
+        source[0] = re.sub(link, f"]({page})", source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Register what this site adds to Sphinx."""
+    app.connect("source-read", read_page)
     app.connect("autodoc-process-signature", plain_signature)
