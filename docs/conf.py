@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import pathlib
 import re
 from typing import TYPE_CHECKING
@@ -84,9 +85,20 @@ def plain_signature(
     signature: str | None,
     returns: str | None,
 ) -> tuple[str, str | None] | None:
-    """Return a signature without a dataclass's ``<factory>``, which Sphinx cannot read."""
-    if signature is None or "<factory>" not in signature:
+    """Return a signature as a reader needs it, or None if it is right as it is.
+
+    An error that is made like its base needs none. Constants are shown by their values, and
+    ``<factory>``, which stands for the default of a dataclass's field, by dots.
+    """
+    if what == "exception" and "__init__" not in vars(obj):
+        return "", None
+    if signature is None:
         return None
+    maker = obj.__init__ if isinstance(obj, type) else obj
+    known = getattr(inspect.unwrap(maker), "__globals__", {})
+    for constant in re.findall(r"= ([A-Z_]+)(?=[,)])", signature):
+        if isinstance(known.get(constant), (int, float, str)):
+            signature = signature.replace(f"= {constant}", f"= {known[constant]!r}")
     return signature.replace("<factory>", "..."), returns
 
 
