@@ -6,7 +6,7 @@ import importlib.metadata
 import inspect
 import pathlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -94,7 +94,7 @@ def plain_signature(
         return "", None
     if signature is None:
         return None
-    maker = obj.__init__ if isinstance(obj, type) else obj
+    maker: Any = vars(obj).get("__init__", obj) if isinstance(obj, type) else obj
     known = getattr(inspect.unwrap(maker), "__globals__", {})
     for constant in re.findall(r"= ([A-Z_]+)(?=[,)])", signature):
         if isinstance(known.get(constant), (int, float, str)):
