@@ -176,7 +176,7 @@ class SCConnect:
             lifetime=cookie_max_age,
         )
         self._relay.check_root(base_url)
-        _warn_of_one_key(secret_key, relay_key)
+        _refuse_one_key(secret_key, relay_key)
         url_is_derived = self._hooks.root_is_derived and not self._relay.has_callback_url
         self._callback_log = CallbackLog(client_id, url_is_derived)
         _warn_of_a_sandbox(base_url, flow)
@@ -331,7 +331,7 @@ class SCConnect:
         """Return the response to a callback that belongs to another deployment, or None."""
         raw = ending.request.environ.get("QUERY_STRING", "")
         try:
-            return self._relay.forward(query, raw, root)
+            return self._relay.forward(query, raw, root=root, host=ending.request.host)
         except ConnectError:
             # The page with the button is at the other deployment: close.html knows by this
             ending.extra = {"relay": "refused"}
@@ -417,18 +417,19 @@ def _warn_of_a_sandbox(base_url: object, flow: Flow) -> None:
         log.warning("base_url %s", problem)
 
 
-def _warn_of_one_key(
+def _refuse_one_key(
     secret_key: str | bytes | Sequence[str | bytes],
     relay_key: str | bytes | Sequence[str | bytes] | None,
 ) -> None:
-    """Log a warning if a key that other deployments have signs the cookies of this one."""
+    """Raise ConfigurationError if a key that other deployments have signs the cookies here."""
     if relay_key is None:
         return
     shared = checked_keys(relay_key, "relay_key")
     if any(key in shared for key in checked_keys(secret_key, "secret_key")):
-        log.warning(
-            "relay_key and secret_key are the same. Every deployment has the relay_key, and could "
-            "make cookies of this site with it. `scconnect secret` makes another one."
+        raise ConfigurationError(
+            "relay_key",
+            "must not be the secret_key: every deployment has the relay_key, and could forge "
+            "cookies of this site with it. `scconnect secret` makes another one.",
         )
 
 
