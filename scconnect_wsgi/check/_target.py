@@ -57,7 +57,7 @@ def load_sites(target: Target, report: Reporter, *, is_local: bool = False) -> l
 
 def _from_environment(required: list[str], report: Reporter) -> list[SCConnect]:
     given = dict(os.environ)
-    if not given.get("SCCONNECT_STORE"):
+    if not (given.get("SCCONNECT_STORE") or given.get("SCCONNECT_STORE_FILE")):
         # A site that calls SCConnect itself, with these variables, gives store_token in its code.
         given.setdefault("SCCONNECT_STORE_TOKEN", "HAND_OVER")
     return _from_settings(from_environ(given, required), report)

@@ -19,7 +19,8 @@ from scconnect_wsgi.urls import (
 class Option(NamedTuple):
     """An option: the object that gets it, and the reader of its text.
 
-    ``target`` is the object: ``client``, ``site`` (SCConnect), ``store``, ``encryption``, ``flow``,
+    ``target`` is the object: ``client``, ``site`` (SCConnect), ``callables`` (SCConnect as well, but
+    a site that is wired in code gives them there), ``store``, ``encryption``, ``flow``,
     ``provider`` or ``transport``. ``protocol`` is the only protocol that has the option, if it is
     not for both. ``argument`` is the target's name for it, if that is not the name of the option.
     ``refuse`` raises an error for quotes and comments that do not belong to the text.
@@ -60,16 +61,17 @@ OPTIONS = {
     "encryption_key_file": Option(
         "encryption", readers.from_file(readers.encryption), argument="encryption"
     ),
-    "store_token": Option("site", readers.dotted_name_or_hand_over),
+    "store_token": Option("callables", readers.dotted_name_or_hand_over),
     "store": Option("store", readers.store_url, argument="url"),
+    "store_file": Option("store", readers.from_file(readers.store_url), argument="url"),
     "base_url": Option("site", checked_root),
     "request_token_path": Option("site", checked_endpoint),
     "access_token_path": Option("site", checked_endpoint),
     "assets_path": Option("site", checked_path),
     "cookie_max_age": Option("site", readers.whole_number),
-    "identify": Option("site", readers.dotted_name),
+    "identify": Option("callables", readers.dotted_name),
     "sign_in_url": Option("site", checked_page),
-    "on_failure": Option("site", readers.dotted_name_or_hand_over),
+    "on_failure": Option("callables", readers.dotted_name_or_hand_over),
     "callback_url": Option("site", checked_url),
     "relay_to": Option("site", readers.words),
     "relay_key": _secret("site", readers.keys),
@@ -99,8 +101,10 @@ OPTIONS = {
     "proxy": Option("transport", readers.line),
 }
 
-# The objects that a flow is made of. A site that wires the middleware by hand needs only these.
+# What a site takes from the configuration that wires the middleware by hand: the objects that a flow
+# is made of, and the options of SCConnect that are not in its code.
 FLOW = frozenset({"protocol", "client", "flow", "provider", "transport"})
+MIDDLEWARE = frozenset({"site", "encryption"})
 CONNECTIONS = FLOW | {"store", "encryption"}
 EVERYTHING = frozenset(option.target for option in OPTIONS.values())
 
@@ -143,4 +147,5 @@ def alternatives() -> list[set[str]]:
     groups: dict[tuple[str, str], set[str]] = {}
     for name, option in OPTIONS.items():
         groups.setdefault((option.target, option.argument or name), set()).add(name)
-    return [*(group for group in groups.values() if len(group) > 1), {"store", "store_token"}]
+    groups["store", "url"].add("store_token")
+    return [group for group in groups.values() if len(group) > 1]

@@ -137,6 +137,40 @@ def test_the_scheme_chooses_the_store(url, kind, tmp_path):
     assert list(tmp_path.iterdir()) == []  # nothing is opened before it is needed
 
 
+@both_ways
+def test_the_url_may_be_in_a_file_because_it_holds_a_password(configure, tmp_path):
+    file = tmp_path / "store"
+    file.write_text(f"redis://user:{PASSWORD}@localhost:1/0\n")
+    app = configure(page_of_the_site, options(store="", store_file=str(file)))
+    assert isinstance(app.connections._store, RedisStore)
+    worker = connections_from_env(variables(options(store="", store_file=str(file))))
+    assert isinstance(worker._store, RedisStore)
+
+
+@pytest.mark.parametrize("text", [f"user:{PASSWORD}@db.example/site", f"'redis://:{PASSWORD}@h'"])
+def test_a_wrong_url_in_a_file_is_not_shown(text, tmp_path):
+    (tmp_path / "store").write_text(text)
+    given = options(store="", store_file=str(tmp_path / "store"))
+    with pytest.raises(ConfigurationError) as caught:
+        by_environment(page_of_the_site, given)
+    assert caught.value.option == "SCCONNECT_STORE_FILE"
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_nearer_of_a_store_in_a_file_and_store_token_wins(tmp_path):
+    from paste.deploy import loadapp
+
+    base = {**CREDENTIALS["oauth2"], "secret_key": SECRET_KEY, "store_file": "/nowhere"}
+    lines = "\n".join(f"{name} = {text}" for name, text in base.items())
+    (tmp_path / "site.ini").write_text(
+        f"[filter:connect]\nuse = egg:scconnect-wsgi\n{lines}\n"
+        "[filter:prod]\nuse = connect\nstore_token = HAND_OVER\n"
+        "[pipeline:main]\npipeline = prod site\n"
+        "[app:site]\npaste.app_factory = support.configured:app_factory\n"
+    )
+    assert isinstance(loadapp(f"config:{tmp_path / 'site.ini'}"), SCConnect)
+
+
 @pytest.mark.parametrize("keys", [None, SECRET_KEY[::-1]], ids=["no key", "a key"])
 def test_an_encryption_key_encrypts_cookies_and_tokens(keys, tmp_path):
     path = tmp_path / "connections.sqlite3"
