@@ -19,8 +19,8 @@ from scconnect_wsgi.urls import (
 class Option(NamedTuple):
     """An option: the object that gets it, and the reader of its text.
 
-    ``target`` is the object: ``client``, ``site`` (SCConnect), ``callables`` (SCConnect as well, but
-    a site that is wired in code gives them there), ``store``, ``encryption``, ``flow``,
+    ``target`` is the object: ``client``, ``site`` (SCConnect), ``callables`` (SCConnect as well,
+    but a site that is wired in code gives them there), ``store``, ``encryption``, ``flow``,
     ``provider`` or ``transport``. ``protocol`` is the only protocol that has the option, if it is
     not for both. ``argument`` is the target's name for it, if that is not the name of the option.
     ``refuse`` raises an error for quotes and comments that do not belong to the text.
@@ -101,8 +101,8 @@ OPTIONS = {
     "proxy": Option("transport", readers.line),
 }
 
-# What a site takes from the configuration that wires the middleware by hand: the objects that a flow
-# is made of, and the options of SCConnect that are not in its code.
+# What a site takes from the configuration that wires the middleware by hand: the objects that a
+# flow is made of, and the options of SCConnect that are not in its code.
 FLOW = frozenset({"protocol", "client", "flow", "provider", "transport"})
 MIDDLEWARE = frozenset({"site", "encryption"})
 CONNECTIONS = FLOW | {"store", "encryption"}

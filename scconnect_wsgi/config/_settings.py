@@ -118,8 +118,7 @@ def parse(
     """
     protocol = given.get(spelling("protocol")) or "oauth2"
     if not isinstance(protocol, str) or protocol not in CREDENTIALS:
-        problem = _unknown_protocol(protocol, spelling("protocol"))
-        return Settings("oauth2", spelling), [problem]
+        return Settings("oauth2", spelling), [_unknown_protocol(protocol, spelling("protocol"))]
     settings = Settings(protocol, spelling)
     if sandbox:
         try:
@@ -233,8 +232,9 @@ def _check_keys(settings: Settings) -> Iterator[ConfigurationError]:
         return is_one_of(key, *credentials)
 
     for option in ("secret_key", "relay_key"):
+        keys = [key.encode() for key in site.get(option, [])]
         try:
-            refuse_credentials(site.get(option, []), is_credential, option)
+            refuse_credentials(keys, is_credential, option)
         except ConfigurationError as error:
             yield respell(error, settings.name_of(error.option))
     try:

@@ -1,5 +1,7 @@
 """A site that wires the middleware in code, and takes its flow from the configuration."""
 
+from typing import Any
+
 import pytest
 from support.canary import met
 from support.flows import CLIENT, dance, flow_for
@@ -137,7 +139,12 @@ def test_a_needed_setting_that_is_no_text_is_reported_once(option, value, kind):
 
 
 def test_a_mapping_may_have_names_that_are_no_text():
-    given = {1: "a", None: "b", b"scconnect.client_id": "c", "scconnect.client_id": "d"}
+    given: dict[Any, str] = {
+        1: "a",
+        None: "b",
+        b"scconnect.client_id": "c",
+        "scconnect.client_id": "d",
+    }
     assert flow_from_settings({**given, "scconnect.client_secret": "e"}).client_id == "d"
 
 
@@ -186,11 +193,11 @@ def test_a_site_in_code_takes_the_options_of_the_middleware(read, tmp_path):
         }
     )
     assert options == {
-        "secret_key": [KEY.encode()],
+        "secret_key": [KEY],
         "base_url": "https://app.example",
         "cookie_max_age": 60,
         "relay_to": ["https://staging.example", "http://localhost:8000"],
-        "relay_key": [KEY[::-1].encode()],
+        "relay_key": [KEY[::-1]],
     }
     connections = Connections(OAuth2(*CLIENT), MemoryStore(), identify=lambda request: "joe")
     connections.wrap(page_of_the_site, **options)
@@ -207,7 +214,7 @@ def test_what_is_in_the_code_is_not_looked_at(read):
         "on_failure": "nowhere:nothing",
         "timeout": "soon",
     }
-    assert read({**others, "secret_key": KEY}) == {"secret_key": [KEY.encode()]}
+    assert read({**others, "secret_key": KEY}) == {"secret_key": [KEY]}
 
 
 @both_options
@@ -235,3 +242,15 @@ def test_what_is_wrong_with_the_options_is_said_at_once(read, options, words):
         read(options)
     assert caught.value.option.startswith(("SCCONNECT_", "scconnect."))
     assert len(caught.value.message.splitlines()) == 1
+
+
+@both_options
+def test_a_passphrase_is_one_key(read):
+    words = "a passphrase of several short words"
+    met(words)
+    met(KEY)
+    assert read({"secret_key": f"{words}\n"})["secret_key"] == [words]
+    assert read({"secret_key": f"{words}\n  {words[::-1]}"})["secret_key"] == [words, words[::-1]]
+    assert read({"secret_key": f"{KEY} {KEY[::-1]}"})["secret_key"] == [KEY, KEY[::-1]]
+    with pytest.raises(ConfigurationError, match="at least 32 characters"):
+        read({"secret_key": f"{KEY} a shorter one"})
