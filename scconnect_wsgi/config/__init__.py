@@ -22,6 +22,7 @@ value. ``_names`` knows misspelt names, ``_chains`` the sections that use anothe
 what is wrong, ``_store`` makes a store, and ``_factories`` builds the middleware.
 """
 
+from scconnect_wsgi.config._chains import sections_used
 from scconnect_wsgi.config._factories import (
     build,
     connections_from_env,
@@ -35,7 +36,7 @@ from scconnect_wsgi.config._factories import (
 from scconnect_wsgi.config._sandbox import sandbox_environment, sandbox_options
 from scconnect_wsgi.config._settings import Settings, from_environ, from_section
 
-# `Settings`, `build`, `from_environ`, `from_section` and the last two are for the command line.
+# `Settings`, `build`, `from_environ`, `from_section` and the last three are for the command line.
 __all__ = [
     "Settings",
     "build",
@@ -50,4 +51,5 @@ __all__ = [
     "options_from_settings",
     "sandbox_environment",
     "sandbox_options",
+    "sections_used",
 ]

@@ -201,6 +201,8 @@ class SCConnect:
             **files,
         }
         self._check_paths(files)
+        if isinstance(base_url, str):
+            self._check_root(base_url)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer our own addresses; pass everything else through, untouched."""
@@ -230,6 +232,15 @@ class SCConnect:
             raise ConfigurationError(
                 "access_token_path", "must differ from the paths of the browser files."
             )
+
+    def _check_root(self, base_url: str) -> None:
+        """Raise ConfigurationError if ``base_url`` is the address of one of the two endpoints."""
+        path = urlsplit(base_url).path.rstrip("/")
+        for endpoint in (self._start_path, self._callback_path):
+            if path.endswith(endpoint.rstrip("/")):
+                raise ConfigurationError(
+                    "base_url", f"must be the address of the site, without {endpoint} at its end."
+                )
 
     def _answer(
         self, handle: Handler, environ: WSGIEnvironment, start_response: StartResponse
