@@ -503,6 +503,8 @@ class Connections:
         """
         if self._identify is None:
             raise ConfigurationError("identify", NOT_GIVEN)
+        if not callable(app):
+            raise ConfigurationError("app", "must be a WSGI application.")
         return Endpoint(app, path, base_url, self._user, self.of_user, self.disconnect)
 
     def _user(self, request: Request) -> str | None:

@@ -62,7 +62,7 @@ class Translations:
     """
 
     def __init__(self, own: Texts | None = None) -> None:
-        checked = _checked(own or {})
+        checked = {} if own is None else _checked(own)
         self._close_texts = _merged(_texts_of_close_page(), checked) if checked else None
         texts = _merged(_texts_of_pages(), checked)
         self._languages = {tag: Language(tag, texts[tag]) for tag in texts}
