@@ -22,4 +22,3 @@ def init_app(app):
         base_url=app.config["BASE_URL"],
         sign_in_url="/sign-in",
     )
-    app.extensions["soundcloud_store"] = store
