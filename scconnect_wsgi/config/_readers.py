@@ -127,6 +127,15 @@ def pairs(text: str, option: str) -> dict[str, str]:
     return fields
 
 
+def or_none(read: Reader, empty: Any) -> Reader:
+    """Return a reader like ``read``, which returns ``empty`` for the word ``none``.
+
+    It is for an option whose default is not empty: an empty text counts as unset, and so asks for
+    that default.
+    """
+    return lambda text, option: empty if text == "none" else read(text, option)
+
+
 def whole_number(text: str, option: str) -> int:
     """Return a whole number."""
     try:

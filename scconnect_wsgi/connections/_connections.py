@@ -301,16 +301,17 @@ class Connections:
         return revive(connection, self._store, self._flow) if connection.ended else connection
 
     @hides_locals
-    def of_user(self, user: str) -> list[Connection]:
+    def of_user(self, user: str, *, ended: bool = False) -> list[Connection]:
         """Return a user's connections that work, as far as is known without asking the provider.
 
-        An empty user has none. Raises TypeError for a user that is not a string.
+        With ``ended``, those that have ended are among them, with the reason in ``ended``: for a
+        settings page. An empty user has none. Raises TypeError for a user that is not a string.
         """
         user = _checked_user(user)
         if not user:
             return []
-        stored = self._store.of_user(user)
-        return [found for found in stored if self._belongs_to(found, user) and not found.ended]
+        own = [found for found in self._store.of_user(user) if self._belongs_to(found, user)]
+        return own if ended else [found for found in own if not found.ended]
 
     def all(self) -> Iterator[Connection]:
         """Yield every connection with this API, of all users, for a worker or a report.
@@ -479,7 +480,7 @@ class Connections:
         user = _checked_user(user)
         if not user:
             return
-        found = [each for each in self._store.of_user(user) if self._belongs_to(each, user)]
+        found = self.of_user(user, ended=True)
         for connection in found:
             end_logins(self._store, connection)
         if not found:
@@ -503,6 +504,8 @@ class Connections:
         """
         if self._identify is None:
             raise ConfigurationError("identify", NOT_GIVEN)
+        if not callable(app):
+            raise ConfigurationError("app", "must be a WSGI application.")
         return Endpoint(app, path, base_url, self._user, self.of_user, self.disconnect)
 
     def _user(self, request: Request) -> str | None:

@@ -39,6 +39,7 @@ from scconnect_wsgi.middleware._cookie_header import (
     wire_name,
 )
 from scconnect_wsgi.middleware._flow_state import FlowState, StateCodec
+from scconnect_wsgi.numeric import is_whole
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
@@ -85,7 +86,7 @@ class FlowCookies:
             refuse_credentials(keys, is_credential, "secret_key")
             if encryption is not None:
                 encryption.refuse_credentials(is_credential, "encryption")
-        if not isinstance(max_age, int) or not 0 < max_age <= MAX_AGE:
+        if not is_whole(max_age) or not 0 < max_age <= MAX_AGE:
             raise ConfigurationError(
                 "cookie_max_age", f"must be above 0 and at most {MAX_AGE} seconds."
             )

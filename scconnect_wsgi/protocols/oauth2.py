@@ -37,6 +37,7 @@ from scconnect_wsgi.flow import (
     Verdict,
 )
 from scconnect_wsgi.keys import checked_credential, is_one_of, is_placeholder
+from scconnect_wsgi.numeric import is_number
 from scconnect_wsgi.protocols._fields import looks_like_a_form, read_form, read_json, storable
 from scconnect_wsgi.provider import SOUNDCLOUD, OAuth2Provider
 from scconnect_wsgi.query import with_query
@@ -509,9 +510,7 @@ def _seconds(value: object) -> int | float | None:
     if isinstance(value, str):
         number = _NUMBER.fullmatch(value.strip())
         return int(number[1]) if number else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return value
+    return value if is_number(value) else None
 
 
 def _scope(scope: object) -> str | None:

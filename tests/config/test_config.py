@@ -274,6 +274,23 @@ def test_every_option_of_a_provider_of_2009_reaches_it(configure, monkeypatch, t
     )
 
 
+@both_ways
+@pytest.mark.parametrize("protocol", ["oauth2", "oauth1"])
+def test_the_word_none_stands_for_an_empty_value(configure, protocol, monkeypatch, tmp_path):
+    options = {
+        **GOOD[protocol],
+        **addresses(protocol, "https://id.example"),
+        "api_url": "https://api.example",
+        "account_path": "none",
+        "authorize_params": "none",
+    }
+    provider = configure(options, monkeypatch, tmp_path)._flow.provider
+    assert (provider.account_path, provider.authorize_params) == ("", {})
+    options |= {"account_path": "", "authorize_params": ""}
+    provider = configure(options, monkeypatch, tmp_path)._flow.provider
+    assert (provider.account_path, provider.authorize_params) == ("/me", {"display": "popup"})
+
+
 @pytest.mark.parametrize(
     ("protocol", "provider"), [("oauth2", SOUNDCLOUD), ("oauth1", SOUNDCLOUD_2009)]
 )

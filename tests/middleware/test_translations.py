@@ -162,6 +162,38 @@ def test_a_site_gives_its_own_sentences_and_languages(provider):
         assert "Fermez cette fenêtre" in close.content.decode("utf-8")
 
 
+def no_script(text):
+    """Return what close.html says without a script, by language."""
+    element = re.search(r"<noscript>(.*?)</noscript>", text, re.DOTALL)[1]
+    lines = re.findall(r'<p lang="(.*?)" dir="(.*?)">(.*?) <a href="../">(.*?)</a></p>', element)
+    assert len(lines) == element.count("<p")
+    return {language: tuple(rest) for language, *rest in lines}
+
+
+def test_without_a_script_the_last_page_speaks_every_language(provider):
+    own = {
+        "en": {"Back to the site": "Back & on"},
+        "de": {"The site shows whether you are connected.": "Sieh nach."},
+        "he": {"The site shows whether you are connected.": "א", "Back to the site": "ב"},
+        "nl": {"Back to the site": "Terug"},  # half of it would be English
+    }
+    shown = "The site shows whether you are connected."
+    ours = {
+        language: ("ltr", texts[shown], texts["Back to the site"])
+        for language, texts in texts_of("close.html").items()
+    }
+    ours["en"] = ("ltr", shown, "Back to the site")
+    assert no_script((asset_folder() / "close.html").read_text("utf-8")) == ours
+    with running_site(flow_for("oauth2", provider.url), texts=own) as site:
+        answer = page(site, path="/sc-connect/close.html")
+    assert no_script(answer.content.decode("utf-8")) == {
+        **ours,
+        "en": ("ltr", shown, "Back &amp; on"),
+        "de": ("ltr", "Sieh nach.", "Zurück zur Website"),
+        "he": ("rtl", "א", "ב"),
+    }
+
+
 @pytest.mark.parametrize(
     "texts",
     [

@@ -17,4 +17,3 @@ def init_app(app, options):
         store = SQLStore(engine=db.engine)
     connections = Connections(flow_from_env(), store, identify=identify)
     app.wsgi_app = connections.wrap(app.wsgi_app, sign_in_url="/sign-in", **options)
-    app.extensions["soundcloud_store"] = store
