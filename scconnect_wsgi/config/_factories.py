@@ -110,7 +110,7 @@ def build(
     options = {**settings.targets["site"], **settings.targets["encryption"]}
     if "store" not in settings.targets["store"]:
         with _respelled(settings):
-            return SCConnect(app, flow, **options)
+            return SCConnect(app, flow, **options, **settings.targets["events"])
     connections = _connections(settings, flow)
     del options["identify"]
     with _respelled(settings):
@@ -123,7 +123,8 @@ def _connections(settings: Settings, flow: OAuth1 | OAuth2) -> Connections:
 
     identify = settings.targets["site"].get("identify")
     with _respelled(settings):
-        return Connections(flow, settings.targets["store"]["store"], identify=identify)
+        store = settings.targets["store"]["store"]
+        return Connections(flow, store, identify=identify, **settings.targets["events"])
 
 
 def _built_flow(settings: Settings, problems: Sequence[ConfigurationError]) -> OAuth1 | OAuth2:

@@ -20,9 +20,10 @@ class Option(NamedTuple):
     """An option: the object that gets it, and the reader of its text.
 
     ``target`` is the object: ``client``, ``site`` (SCConnect), ``store``, ``encryption``, ``flow``,
-    ``provider`` or ``transport``. ``protocol`` is the only protocol that has the option, if it is
-    not for both. ``argument`` is the target's name for it, if that is not the name of the option.
-    ``refuse`` raises an error for quotes and comments that do not belong to the text.
+    ``provider``, ``transport`` or ``events`` (SCConnect, or the Connections of a store).
+    ``protocol`` is the only protocol that has the option, if it is not for both. ``argument`` is
+    the target's name for it, if that is not the name of the option. ``refuse`` raises an error for
+    quotes and comments that do not belong to the text.
     """
 
     target: str
@@ -70,6 +71,7 @@ OPTIONS = {
     "identify": Option("site", readers.dotted_name),
     "sign_in_url": Option("site", checked_page),
     "on_failure": Option("site", readers.dotted_name_or_hand_over),
+    "on_event": Option("events", readers.dotted_name),
     "callback_url": Option("site", checked_url),
     "relay_to": Option("site", readers.words),
     "relay_key": _secret("site", readers.keys),
@@ -101,7 +103,7 @@ OPTIONS = {
 
 # The objects that a flow is made of. A site that wires the middleware by hand needs only these.
 FLOW = frozenset({"protocol", "client", "flow", "provider", "transport"})
-CONNECTIONS = FLOW | {"store", "encryption"}
+CONNECTIONS = FLOW | {"store", "encryption", "events"}
 EVERYTHING = frozenset(option.target for option in OPTIONS.values())
 
 # By protocol: the options that are always needed, and those that are needed together.
