@@ -141,14 +141,8 @@ class SCConnect:
         texts: Texts | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        if store_token is not HAND_OVER and not callable(store_token):
-            raise ConfigurationError("store_token", "must be a callable, or HAND_OVER.")
-        if store_token is not HAND_OVER:
-            check_callable("store_token", store_token, ["token", "request"])
-        if not callable(app):
-            raise ConfigurationError("app", "must be a WSGI application.")
-        if not isinstance(getattr(flow, "audience", None), str):
-            raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
+        _check_parts(app, flow, store_token)
+        check_callable("on_event", on_event, ["event"])
         self._app = app
         self._flow = flow
         # These two are not part of the Flow contract: somebody else's flow may lack them
@@ -186,7 +180,6 @@ class SCConnect:
         self._store_token = store_token
         self._hands_failures_over = on_failure is HAND_OVER
         self._outcomes = _outcomes(storage, secret_key, flow.audience, cookie_max_age)
-        check_callable("on_event", on_event, ["event"])
         self._events = Events(on_event)
         self._assets_path = checked_path(assets_path, "assets_path")
         # Every path that begins with "/sc-connect/" is between these two: 0 follows the slash
@@ -417,6 +410,18 @@ class SCConnect:
     def _close_page(self, root_path: str) -> str:
         """Return the address of close.html: a path, so that it cannot lead to another origin."""
         return f"{root_path}{self._assets_path}/close.html"
+
+
+def _check_parts(app: object, flow: object, store_token: object) -> None:
+    """Raise ConfigurationError for an application, a flow or a storage of the wrong kind."""
+    if store_token is not HAND_OVER:
+        if not callable(store_token):
+            raise ConfigurationError("store_token", "must be a callable, or HAND_OVER.")
+        check_callable("store_token", store_token, ["token", "request"])
+    if not callable(app):
+        raise ConfigurationError("app", "must be a WSGI application.")
+    if not isinstance(getattr(flow, "audience", None), str):
+        raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
 
 
 def _outcomes(
