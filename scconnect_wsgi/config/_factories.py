@@ -136,7 +136,7 @@ def build(
     options = {**_middleware_options(settings, ()), **settings.targets["callables"]}
     if "store" not in settings.targets["store"]:
         with _respelled(settings):
-            return SCConnect(app, flow, **options)
+            return SCConnect(app, flow, **options, **settings.targets["events"])
     connections = _connections(settings, flow)
     del options["identify"]
     with _respelled(settings):
@@ -149,7 +149,8 @@ def _connections(settings: Settings, flow: OAuth1 | OAuth2) -> Connections:
 
     identify = settings.targets["callables"].get("identify")
     with _respelled(settings):
-        return Connections(flow, settings.targets["store"]["store"], identify=identify)
+        store = settings.targets["store"]["store"]
+        return Connections(flow, store, identify=identify, **settings.targets["events"])
 
 
 def _middleware_options(

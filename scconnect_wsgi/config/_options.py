@@ -21,9 +21,10 @@ class Option(NamedTuple):
 
     ``target`` is the object: ``client``, ``site`` (SCConnect), ``callables`` (SCConnect as well,
     but a site that is wired in code gives them there), ``store``, ``encryption``, ``flow``,
-    ``provider`` or ``transport``. ``protocol`` is the only protocol that has the option, if it is
-    not for both. ``argument`` is the target's name for it, if that is not the name of the option.
-    ``refuse`` raises an error for quotes and comments that do not belong to the text.
+    ``provider``, ``transport`` or ``events`` (SCConnect, or the Connections of a store).
+    ``protocol`` is the only protocol that has the option, if it is not for both. ``argument`` is
+    the target's name for it, if that is not the name of the option. ``refuse`` raises an error for
+    quotes and comments that do not belong to the text.
     """
 
     target: str
@@ -72,6 +73,7 @@ OPTIONS = {
     "identify": Option("callables", readers.dotted_name),
     "sign_in_url": Option("site", checked_page),
     "on_failure": Option("callables", readers.dotted_name_or_hand_over),
+    "on_event": Option("events", readers.dotted_name),
     "callback_url": Option("site", checked_url),
     "relay_to": Option("site", readers.words),
     "relay_key": _secret("site", readers.keys),
@@ -109,7 +111,7 @@ OPTIONS = {
 # flow is made of, and the options of SCConnect that are not in its code.
 FLOW = frozenset({"protocol", "client", "flow", "provider", "transport"})
 MIDDLEWARE = frozenset({"site", "encryption"})
-CONNECTIONS = FLOW | {"store", "encryption"}
+CONNECTIONS = FLOW | {"store", "encryption", "events"}
 EVERYTHING = frozenset(option.target for option in OPTIONS.values())
 
 # By protocol: the options that are always needed, and those that are needed together.

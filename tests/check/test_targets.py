@@ -9,8 +9,10 @@ import textwrap
 import pytest
 from support.commands import environment, run
 
+from scconnect_wsgi._documentation import entry
+from scconnect_wsgi._documentation import page as page_of_docs
 from scconnect_wsgi.check import parse_target
-from scconnect_wsgi.check._output import as_json
+from scconnect_wsgi.check._output import as_json, as_text
 from scconnect_wsgi.check._report import Report
 from scconnect_wsgi.check._worker import run as look
 from scconnect_wsgi.cli import main
@@ -281,7 +283,11 @@ def test_a_broken_module_is_one_finding(tmp_path, looked, monkeypatch, name):
         monkeypatch.setattr(sys, "stdin", nobody)
         report = looked("mysite:app")
     assert codes(report) == [code]
-    assert as_json(report).count('"mend": "",') == 0
+    (finding,) = json.loads(as_json(report))["findings"]
+    assert finding["mend"] != ""
+    explained = entry(code) if code == "configuration" else page_of_docs("check")
+    assert finding["documentation"] == explained
+    assert f"\nSee {explained}\n" in as_text(report) + "\n"
 
 
 @pytest.mark.slow

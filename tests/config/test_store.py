@@ -113,6 +113,18 @@ def test_every_option_of_the_middleware_goes_with_a_store(configure):
         assert browser.get(f"{url}/button/connections.json").status_code != 404
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["store", "store_token"])
+@both_ways
+def test_events_are_heard_with_a_store_and_without_one(configure, kept, monkeypatch):
+    heard = []
+    monkeypatch.setattr(configured, "events", heard)
+    more = {} if kept else {"store": "", "identify": "", "store_token": "HAND_OVER"}
+    app = configure(page_of_the_site, options(on_event="support.configured:on_event", **more))
+    with serve(app) as server, Browser() as browser:
+        browser.get(f"{server.url.replace('127.0.0.1', 'localhost')}/oauth/request_token")
+    assert heard == ["flow_started"]
+
+
 def test_without_a_store_an_sc_connect_is_returned():
     given = options(store="", identify="", store_token="HAND_OVER")
     app = by_environment(page_of_the_site, given)
