@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scconnect_wsgi.check import Target
     from scconnect_wsgi.sandbox import Sandbox, Server
 
-LOGINS = "joe (password joe) or ann (password ann)"
+LOGINS = "joe or ann with one click"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A mistyped command ends the process with exit status 2.
     """
+    _open_closed_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = None
     if words[:1] == ["sandbox"] and "--" in words:  # what follows is not ours to read
@@ -45,6 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:  # Ctrl-C before a command has begun to listen for it
         return 128 + signal.SIGINT
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed, as ``2>&-`` leaves stderr: nothing is kept there.
+
+    Without a stderr, print() would write to stdout what is for stderr.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # it stays
 
 
 def _parser() -> argparse.ArgumentParser:

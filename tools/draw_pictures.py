@@ -57,8 +57,9 @@ ROWS = (
     (
         "Used by all",
         (
-            *("errors", "token", "account", "provider", "encryption", "keys"),
-            *("urls", "query", "users", "callables", "nesting", "redaction"),
+            *("errors", "events", "token", "account", "provider", "encryption", "keys"),
+            *("urls", "query", "numeric", "users", "callables", "nesting", "redaction"),
+            "_documentation",
         ),
     ),
 )

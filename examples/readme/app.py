@@ -7,7 +7,7 @@ It runs against a SoundCloud on this machine, where you log in as joe with one c
 """
 # ruff: noqa: E402  # the part between the two marks is the README's, its imports included
 
-import os
+from scconnect_wsgi.config import options_from_env
 
 HTML = b"""<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 <script src="/sc-connect/sc-connect.js"></script>
@@ -18,8 +18,9 @@ HTML = b"""<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
   });
 </script>
 """
-SECRET_KEY = os.environ["SCCONNECT_SECRET_KEY"]
-BASE_URL = os.environ.get("SCCONNECT_BASE_URL")  # https://app.example; not needed on localhost
+OPTIONS = options_from_env()  # SCCONNECT_SECRET_KEY, or SCCONNECT_SECRET_KEY_FILE, and others
+SECRET_KEY = OPTIONS["secret_key"]
+BASE_URL = OPTIONS.get("base_url")  # https://app.example; not needed on localhost
 TOKENS = []
 
 

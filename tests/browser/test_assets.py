@@ -500,6 +500,25 @@ def test_the_id_of_a_failure_is_shown_and_nothing_else_of_a_query(context, world
     assert page.inner_text("#error-id") == shown
 
 
+@browser_test
+@pytest.mark.parametrize(
+    ("code", "anchor"),
+    [("flow_expired", "flow-expired"), ("access_denied", "access-denied"), ("mine", None)],
+)
+def test_the_id_leads_to_the_entry_of_a_code_of_ours(context, world, code, anchor):
+    """It tells nobody where it was: the query is the business of this site."""
+    page = opened(context, f"{world.site}/sc-connect/close.html?error={code}&error_id=1a2b3c4d")
+    page.wait_for_selector("text=Error 1a2b3c4d")
+    links = page.query_selector_all("#error-id a")
+    if anchor is None:
+        assert links == []
+        return
+    (link,) = links
+    assert link.get_attribute("href").endswith(f"/en/stable/troubleshooting.html#{anchor}")
+    assert link.get_attribute("rel") == "noreferrer"
+    assert link.get_attribute("target") == "_blank"
+
+
 OPENER_OF_ANOTHER_SITE = """url => {
     window.heard = [];
     addEventListener('message', event => heard.push({data: JSON.stringify(event.data)}));

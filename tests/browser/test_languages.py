@@ -50,6 +50,19 @@ def site():
         yield site
 
 
+def test_without_a_script_there_is_one_way_back_in_each_language(chromium, site):
+    context = chromium.new_context(java_script_enabled=False)
+    page = opened(context, f"{site.url}/sc-connect/close.html?username=joe")
+    links = page.locator("a:visible")
+    assert links.count() == len(CONNECTED)
+    for language in CONNECTED:
+        line = page.locator(f"p[lang={language}]")
+        assert line.is_visible()
+        assert line.locator("a").evaluate("link => link.href") == f"{site.url}/"
+    page.close()
+    context.close()
+
+
 @pytest.fixture
 def speaking(chromium):
     """Open an address in a browser whose user speaks a language."""

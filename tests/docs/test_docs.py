@@ -121,6 +121,8 @@ def test_the_snippets_do_what_the_text_says(reader):
     assert names["connections"].of_user("joe") == [names["connection"]]
     reader.run("worker = Connections(flow, store)", "workers.md")
     assert names["tracks"] == {"joe": 6}  # the one that was uploaded is among them
+    reader.run("accounts = [")
+    assert names["accounts"] == [("joe", "connected")]
     reader.run("for connection in connections.of_user")
     assert names["connections"].of_user("joe") == []
     assert reader.sandbox.counts["sign_out"] == 1

@@ -185,6 +185,15 @@ def test_on_https_the_sites_own_cookie_is_secure(framework, folder, path, monkey
             assert attribute in attributes
 
 
+@pytest.mark.parametrize("folder", [*SMALL, "readme"])
+def test_the_key_may_be_in_a_file(folder, monkeypatch, tmp_path):
+    variables = settings("https://api.example")
+    (tmp_path / "key").write_text(f"{variables.pop('SCCONNECT_SECRET_KEY')}\n")
+    variables["SCCONNECT_SECRET_KEY_FILE"] = str(tmp_path / "key")
+    with loaded(folder, variables, monkeypatch, tmp_path) as site:
+        assert webob.Request.blank("/").get_response(site).status_code == 200
+
+
 @pytest.mark.parametrize("folder", SMALL)
 def test_below_a_prefix_the_addresses_of_a_page_begin_with_it(folder, monkeypatch, tmp_path):
     with loaded(folder, settings("https://api.example"), monkeypatch, tmp_path) as site:
