@@ -6,6 +6,7 @@ of docs/browser.md, which browser/test_browser_docs.py presses.
 
 import ast
 import re
+from typing import Any
 
 from support.documentation import broken_links_to_the_site, snippets
 from support.paths import CHECKOUT
@@ -33,7 +34,7 @@ def test_a_site_with_users_of_its_own(soundcloud, monkeypatch):
 
     for name, value in soundcloud.environ.items():
         monkeypatch.setenv(name, value)
-    names = {
+    names: dict[str, Any] = {
         "Connections": Connections,
         "flow_from_env": flow_from_env,
         "store": MemoryStore(),

@@ -300,6 +300,6 @@ def test_in_a_browser_the_site_of_the_readme_greets_its_user(
     with in_this_process("readme", provider.url, monkeypatch, tmp_path) as url:
         page = context.new_page()
         page.goto(url)
-        page.click(".sc-connect-button")
+        page.click(".way a")
         decide(page)
-        page.wait_for_selector("body:text('Hello, Joe Sample!')")
+        page.wait_for_selector("pre:text('Hello, Joe Sample!')")
