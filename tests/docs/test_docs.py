@@ -22,8 +22,8 @@ from scconnect_wsgi.sandbox import Sandbox, serve
 TOKENS = (DOCS / "tokens.md").read_text("utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", TOKENS, re.DOTALL | re.MULTILINE)
+def blocks(language, text=TOKENS):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 class Late:
