@@ -12,6 +12,10 @@ from support.documentation import broken_links_to_the_site, snippets
 from support.paths import CHECKOUT
 from support.site import KEY, page_of_the_site
 
+from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.stores import MemoryStore
+
 README = (CHECKOUT / "README.md").read_text("utf-8")
 
 
@@ -28,10 +32,6 @@ def test_the_site_is_the_example():
 
 
 def test_a_site_with_users_of_its_own(soundcloud, monkeypatch):
-    from scconnect_wsgi.config import flow_from_env
-    from scconnect_wsgi.connections import Connections
-    from scconnect_wsgi.stores import MemoryStore
-
     for name, value in soundcloud.environ.items():
         monkeypatch.setenv(name, value)
     names: dict[str, Any] = {
