@@ -61,7 +61,7 @@ def filter_app_factory(
 @hides_locals
 def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
     """Return the flow that the SCCONNECT_* variables describe, for a site that does the rest in
-    code.
+    code::
 
         connections = Connections(flow_from_env(), store, identify=current_user)
 
@@ -75,7 +75,7 @@ def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
 
 @hides_locals
 def flow_from_settings(settings: Mapping[str, Any], prefix: str = "scconnect.") -> OAuth1 | OAuth2:
-    """Return the flow that a mapping describes, such as Pyramid's settings from an ini file.
+    """Return the flow that a mapping describes, such as Pyramid's settings from an ini file::
 
         [app:main]
         scconnect.client_id = ...

@@ -332,7 +332,7 @@ class Connections:
         """Yield every connection with this API, of all users, for a worker or a report.
 
         Ended ones are among them, with the reason in ``ended``. They are loaded in pages of
-        PAGE, when they are needed, so nothing is held open between two of them. Connections may be
+        100, when they are needed, so nothing is held open between two of them. Connections may be
         made, changed and deleted meanwhile: each is yielded once at most, and only one that was
         made or deleted meanwhile may be missing. One that cannot be decrypted is left out. Raises
         StoreUnavailable, and ConfigurationError for a store of your own without ``all``.
