@@ -2,6 +2,7 @@
 
 import ast
 import email
+import hashlib
 import json
 import pathlib
 import re
@@ -11,6 +12,8 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from datetime import UTC, datetime
+from importlib.metadata import version
 
 import pytest
 import trove_classifiers
@@ -18,6 +21,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.documentation import snippet
 from support.packages import build, connect_in_demo, only, run, without_checkout
 from support.paths import CHECKOUT
 
@@ -61,6 +65,18 @@ def metadata_of(wheel):
 
 def requirements_of(wheel):
     return list(map(Requirement, metadata_of(wheel).get_all("Requires-Dist")))
+
+
+def newest_release():
+    """Return the version and the date of the newest release in CHANGES.md."""
+    changes = (CHECKOUT / "CHANGES.md").read_text("utf-8")
+    heading = r"^## \[(\d\S*)\] - (\d{4}-\d\d-\d\d)$"
+    return re.search(heading, changes, re.MULTILINE).groups()
+
+
+def epoch_of_the_release():
+    """Return midnight UTC of its day."""
+    return int(datetime.fromisoformat(newest_release()[1]).replace(tzinfo=UTC).timestamp())
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +210,20 @@ def test_two_builds_are_the_same_byte_for_byte(source, sdist, wheel, tmp_path):
         assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
 
 
+def test_the_recipe_of_publishing_md_rebuilds_the_same_files(source, tmp_path):
+    """With the network, as for somebody who checks a release."""
+    recipe = snippet("publishing.md", "sh", "SOURCE_DATE_EPOCH")
+    checkout = shutil.copytree(source, tmp_path / "checkout")
+    published = build(source, tmp_path / "published", epoch=epoch_of_the_release())
+    recipe = re.sub(r"setuptools==\S+", f"setuptools=={version('setuptools')}", recipe)
+
+    digests = run("sh", "-e", cwd=checkout, input=recipe).splitlines()[-2:]
+
+    assert {line.split()[0] for line in digests} == {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in published.iterdir()
+    }
+
+
 def test_a_package_index_accepts_both(sdist, wheel):
     said = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", sdist, wheel)
     assert said.count("PASSED") == 2
@@ -258,9 +288,7 @@ def test_threat_47_the_package_declares_everything_it_imports(wheel):
 
 
 def test_the_newest_release_of_the_changes_is_this_version(wheel):
-    changes = (CHECKOUT / "CHANGES.md").read_text("utf-8")
-    newest = re.search(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", changes, re.MULTILINE)
-    assert newest[1] == metadata_of(wheel)["Version"]
+    assert newest_release()[0] == metadata_of(wheel)["Version"]
 
 
 @pytest.mark.parametrize("name", ["scconnect", "scconnect-wsgi"])
