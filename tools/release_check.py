@@ -129,7 +129,7 @@ def git(*words):
 def check_git(must_be_tagged):
     """Check that everything is committed, and that the tag is there if it must be."""
     changed = git("status", "--porcelain")
-    assert not changed, f"not everything is committed:\n{changed}"
+    assert not changed, f"not everything is committed: {', '.join(changed.split())}"
     tag = f"v{VERSION}"
     tagged = tag in git("tag", "--points-at", "HEAD").split()
     assert tagged or not must_be_tagged, f"the commit has no tag {tag}"
@@ -151,10 +151,13 @@ def epoch(changes, version):
 
 def build_twice(folder, built, seconds):
     """Build from two clones, as two people would, and check that the outcome is the same."""
+    commit = git("rev-parse", "HEAD")
     again = folder / "again"
     for target, habits in ((built, {}), (again, SOMEBODY_ELSE)):
         source = folder / f"sources of {target.name}" / "scconnect-wsgi"
-        run("git", "clone", "--quiet", ROOT, source, umask=habits.get("umask", -1))
+        umask = habits.get("umask", -1)
+        run("git", "clone", "--quiet", "--no-checkout", ROOT, source, umask=umask)
+        run("git", "-C", source, "checkout", "--quiet", "--detach", commit, umask=umask)
         build(source, target, epoch=seconds, **habits)
     for pattern in PATTERNS.values():
         one = only(built.glob(pattern))
