@@ -128,8 +128,8 @@ def git(*words):
 
 def check_git(must_be_tagged):
     """Check that everything is committed, and that the tag is there if it must be."""
-    changed = git("status", "--porcelain")
-    assert not changed, f"not everything is committed: {', '.join(changed.split())}"
+    changed = [line.split()[-1] for line in git("status", "--porcelain").splitlines()]
+    assert not changed, f"not everything is committed: {', '.join(changed)}"
     tag = f"v{VERSION}"
     tagged = tag in git("tag", "--points-at", "HEAD").split()
     assert tagged or not must_be_tagged, f"the commit has no tag {tag}"
