@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|docs|bench|pythons [ARGUMENT...]
+# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|docs|bench|release-check|pythons [ARGUMENT...]
 #
 # It needs Python 3.11 or newer and nothing else. All that it makes is in .venv, .tox and .pythons, which `make clean`
 # removes. It is for /bin/sh, whichever shell that is.
@@ -278,6 +278,11 @@ bench)
     install_once bench --editable . -r benchmarks/requirements.txt
     exec "$VENV/bin/python" benchmarks/run.py "$@"
     ;;
+release-check)
+    install_once release --editable . --group package
+    # shellcheck disable=SC2046 # one word a path
+    exec "$VENV/bin/python" tools/release_check.py "$@" $(find_pythons)
+    ;;
 pythons)
     fetch_pythons || die "The packages could not be fetched. They come from the mirror of Debian in apt's sources."
     find_pythons
@@ -287,6 +292,6 @@ test)
     run_tests "$@"
     ;;
 *)
-    die "usage: tools/bootstrap.sh demo|test|quick|lint|docs|bench|pythons [ARGUMENT...]"
+    die "usage: tools/bootstrap.sh demo|test|quick|lint|docs|bench|release-check|pythons [ARGUMENT...]"
     ;;
 esac

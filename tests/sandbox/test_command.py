@@ -420,7 +420,8 @@ def test_ctrl_z_stops_both_and_the_shell_lets_both_go_on():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_said_in_a_line(words, status, sentence, capfd):
+def test_a_mistake_is_said_in_a_line(words, status, sentence, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/scconnect"])
     ended: list[object] = []
     try:
         ended.append(main(["sandbox", "--port", "0", *words]))
