@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|docs|bench|pythons [ARGUMENT...]
+# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|docs|bench|release-check|pythons [ARGUMENT...]
 #
 # It needs Python 3.11 or newer and nothing else. All that it makes is in .venv, .tox and .pythons, which `make clean`
 # removes. It is for /bin/sh, whichever shell that is.
@@ -212,9 +212,10 @@ run_tests() {
     done
     rm -rf build # setuptools' copy of the last build: a file that is gone since would be in the wheel again
     status=0
+    parallel=$(($(getconf _NPROCESSORS_ONLN) + 1)) # why, tox.ini says
     # shellcheck disable=SC2086 # one word a path
     "$VENV/bin/python" -m tox run-parallel ${pythons:+--discover $pythons} ${without:+--skip-env "$without"} \
-        --parallel auto "$@" || status=$?
+        --parallel "$parallel" "$@" || status=$?
     if [ -n "$warnings" ]; then
         warn # again, where it is read: below the results
     fi
@@ -278,6 +279,11 @@ bench)
     install_once bench --editable . -r benchmarks/requirements.txt
     exec "$VENV/bin/python" benchmarks/run.py "$@"
     ;;
+release-check)
+    install_once release --editable . --group package
+    # shellcheck disable=SC2046 # one word a path
+    exec "$VENV/bin/python" tools/release_check.py "$@" $(find_pythons)
+    ;;
 pythons)
     fetch_pythons || die "The packages could not be fetched. They come from the mirror of Debian in apt's sources."
     find_pythons
@@ -287,6 +293,6 @@ test)
     run_tests "$@"
     ;;
 *)
-    die "usage: tools/bootstrap.sh demo|test|quick|lint|docs|bench|pythons [ARGUMENT...]"
+    die "usage: tools/bootstrap.sh demo|test|quick|lint|docs|bench|release-check|pythons [ARGUMENT...]"
     ;;
 esac

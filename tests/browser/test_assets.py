@@ -83,7 +83,7 @@ def test_page_html_takes_its_fields_and_runs_no_script():
     assert [attrs["href"] for tag, attrs in tags if tag == "a"] == ["/shop/"]
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/browser.md", *EXAMPLES])
+@pytest.mark.parametrize("file", ["README.md", "docs/browser.md", "docs/button.md", *EXAMPLES])
 def test_what_a_site_copies_shows_the_drawing_and_not_a_blurred_picture(file):
     text = (CHECKOUT / file).read_text("utf-8")
     assert re.findall(r"(?:src=[\"']?|\]\()[^\s\"')]*sc-[a-z-]*\.png", text) == []

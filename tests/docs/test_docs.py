@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import webob
 from support.browser import ARRIVAL, Browser
+from support.documentation import DOCS, anchors
 from support.flows import CLIENT
 from support.paths import CHECKOUT
 from support.responses import landed
@@ -18,11 +19,9 @@ from support.stores import connection as stored
 from scconnect_wsgi import errors
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-DOCS = CHECKOUT / "docs"
 TOKENS = (DOCS / "tokens.md").read_text("utf-8")
 PAGES = {name: (DOCS / name).read_text("utf-8") for name in ("workers.md", "stores.md")}
 PAGES["tokens.md"] = TOKENS
-README = (CHECKOUT / "README.md").read_text("utf-8")
 
 
 def blocks(language, text=TOKENS):
@@ -179,12 +178,6 @@ def test_the_page_shows_who_is_connected_and_disconnects(reader, context):
     assert reader.names["connections"].of_user("joe") == []
 
 
-def test_the_readme_shows_the_first_of_them():
-    first = blocks("python")[0]
-    assert len(first.splitlines()) == 8
-    assert first in blocks("py", README)
-
-
 def test_every_error_of_a_call_is_in_the_table():
     codes = set(re.findall(r"^\| `(\w+)` \| `\w+` \| [A-Z]", TOKENS, re.MULTILINE))
     kinds: list[type[errors.ConnectError]] = [
@@ -204,14 +197,8 @@ def test_every_snippet_is_run():
         ast.parse(snippet)
 
 
-def anchors(text):
-    """Return the addresses of a text's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
 def test_every_link_leads_to_a_heading_or_a_file():
-    for path in [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]:
+    for path in [*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")]:
         for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", path.read_text("utf-8")):
             target = path.parent / file if file else path
             assert target.exists(), f"{path.name}: {file}"
