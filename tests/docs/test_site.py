@@ -136,6 +136,20 @@ def test_the_address_of_a_failure_leads_to_its_entry(built):
         assert where.fragment in anchors
 
 
+def test_every_address_of_the_site_that_is_published_is_there(built):
+    sources = [CHECKOUT / "README.md", CHECKOUT / "SECURITY.md", CHECKOUT / "pyproject.toml"]
+    sources += [*DOCS.glob("*.md"), *(CHECKOUT / "examples").rglob("*.py")]
+    addresses = set()
+    for source in sources:
+        found = re.findall(rf"{re.escape(SITE)}([\w/.-]*)(#[\w-]+)?", source.read_text("utf-8"))
+        addresses |= {(path or "index.html", anchor) for path, anchor in found}
+    assert len(addresses) > 20
+    pages = {path.name: Page(path).anchors for path in built.glob("*.html")}
+    for path, anchor in addresses:
+        assert (built / path).is_file(), path
+        assert anchor[1:] in pages.get(path, {""}), path + anchor
+
+
 def test_language_models_find_every_page(built):
     index = (built / "llms.txt").read_text("utf-8")
     for name in PAGES:
