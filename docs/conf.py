@@ -8,7 +8,7 @@ import pathlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from scconnect_wsgi._documentation import SITE
+from scconnect_wsgi.documentation import SITE
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -59,7 +59,7 @@ ROWS = (
         (
             *("errors", "events", "token", "account", "provider", "encryption", "keys"),
             *("urls", "query", "numeric", "users", "callables", "nesting", "redaction"),
-            "_documentation",
+            "documentation",
         ),
     ),
 )

@@ -21,7 +21,7 @@ import pytest
 from support.flows import CODES
 from support.paths import CHECKOUT
 
-from scconnect_wsgi._documentation import SITE, entry
+from scconnect_wsgi.documentation import SITE, entry
 
 pytestmark = pytest.mark.site
 
