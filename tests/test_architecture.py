@@ -20,9 +20,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # imports nothing.
 ROOMS = {
     "assets": set(),
-    "errors": set(),
+    "_documentation": set(),
+    "errors": {"_documentation"},
     "numeric": set(),
     "redaction": set(),
+    "events": {"redaction"},
     "token": {"numeric", "redaction"},
     "keys": {"errors"},
     "urls": {"errors"},
@@ -48,9 +50,11 @@ ROOMS = {
         "transport",
     },
     "middleware": {
+        "_documentation",
         "callables",
         "encryption",
         "errors",
+        "events",
         "flow",
         "keys",
         "numeric",
@@ -79,6 +83,7 @@ ROOMS = {
         "callables",
         "encryption",  # for the type checker only
         "errors",
+        "events",
         "flow",
         "keys",
         "login",
@@ -109,7 +114,7 @@ ROOMS = {
     "sandbox": {"errors", "provider", "query", "urls"},
     "testing": {"account", "errors", "protocols", "provider", "sandbox", "stores", "token"},
     "demo": {"__init__", "connections", "errors", "flow", "sandbox", "stores"},
-    "check": {"config", "errors", "flow", "middleware", "transport", "urls"},
+    "check": {"_documentation", "config", "errors", "flow", "middleware", "transport", "urls"},
     "cli": {"check", "config", "demo", "errors", "sandbox", "stores", "urls"},
     "__main__": {"cli"},
 }

@@ -102,9 +102,10 @@ class SignedIn:
 
     def _unavailable(self, error: StorageFailed, environ: WSGIEnvironment) -> WSGIApplication:
         log.error(
-            "Whether a user is still logged in is not known: %s (error_id %s)",
+            "Whether a user is still logged in is not known: %s (error_id %s) See %s",
             error.message,
             error.error_id,
+            error.documentation,
         )
         page = failure(
             error,

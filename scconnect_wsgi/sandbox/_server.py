@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class Server(ThreadingMixIn, WSGIServer):
     def stop(self) -> None:
         """Stop answering and close every connection."""
         if self._thread.is_alive():  # otherwise nobody would end the wait of shutdown()
+            self._stop_listening()
             self.shutdown()
         self._thread.join()
         self.server_close()
@@ -65,6 +67,11 @@ class Server(ThreadingMixIn, WSGIServer):
                     connection.shutdown(socket.SHUT_RDWR)  # wakes its thread, which closes it
                 except OSError:
                     log.debug("A connection had ended already.")
+
+    def _stop_listening(self) -> None:
+        """Wake serve_forever(), so that shutdown() does not wait for the end of its interval."""
+        with suppress(OSError):  # Linux wakes it, and other systems refuse
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Note a connection that begins, so that stop() can end it."""

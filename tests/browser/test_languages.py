@@ -14,7 +14,7 @@ from scconnect_wsgi.middleware import asset_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-DOCS = (CHECKOUT / "docs" / "translations.md").read_text("utf-8")
+DOCS = (CHECKOUT / "docs" / "button.md").read_text("utf-8")
 CONNECTED = {
     "en": "You are connected",
     "de": "Ihr Konto ist verbunden",
@@ -32,7 +32,7 @@ def texts_of_close_page():
 
 
 def page_of_the_button(environ, start_response):
-    """Serve the snippet of docs/translations.md, and the mark that it names."""
+    """Serve the snippet of docs/button.md, and the mark that it names."""
     is_mark = environ["PATH_INFO"] == "/static/example.svg"
     snippet = re.search(r"snippet: other-provider -->\n```html\n(.*?)```", DOCS, re.DOTALL)[1]
     body = MARK if is_mark else f'<!DOCTYPE html><link rel="icon" href="data:,">{snippet}'

@@ -712,7 +712,7 @@ def test_51_while_the_provider_hangs_the_connection_is_gone_already(store, expir
             f"{url}/a", f"{url}/token", api_url=url, sign_out_url=f"{url}/sign-out"
         )
         connections = Connections(
-            OAuth2(*CLIENT, provider=provider, transport=quick_transport()), store
+            OAuth2(*CLIENT, provider=provider, transport=quick_transport(timeout=2.0)), store
         )
         token = AccessToken("t", refresh_token="r", expires_at=expires_at)
         stored = store.save(stores.connection(user="u", api_url=url, token=token))

@@ -37,6 +37,8 @@ from scconnect_wsgi.token import AccessToken
 
 pytestmark = pytest.mark.slow  # it waits, or sends much
 
+SLACK = 10  # seconds that a busy machine may take longer
+
 
 @pytest.fixture(params=[SQLITE_FILE, POSTGRESQL])
 def store(request, tmp_path):
@@ -296,7 +298,7 @@ def test_a_crashed_holder_is_waited_for_no_longer_than_its_lease(site):
     begun = time.monotonic()
     with site.session() as session:
         assert session.me().username == "joe"
-    assert 0.8 < time.monotonic() - begun < 3
+    assert 0.8 < time.monotonic() - begun < 1 + SLACK
 
 
 def test_a_holder_that_never_ends_is_a_typed_error(site):
@@ -435,14 +437,15 @@ def test_a_process_that_is_killed_before_it_redeems_costs_nothing(forking_site):
     # The refresh token goes to a server that never answers.
     with socket.create_server(("127.0.0.1", 0)) as server:
         token_url = f"http://127.0.0.1:{server.getsockname()[1]}/token"
-        silent = flow_for("oauth2", site.root, token_url=token_url, transport=quick_transport())
+        transport = quick_transport(timeout=1.0)
+        silent = flow_for("oauth2", site.root, token_url=token_url, transport=transport)
         with (
             killed_when(site, silent, lambda: site.stored.refreshing_since is not None),
             site.session() as session,
         ):
             begun = time.monotonic()
             assert session.me().username == "joe"
-    assert time.monotonic() - begun < 1 + GRACE + 1  # the killed process's lease
+    assert time.monotonic() - begun < 1 + GRACE + SLACK  # the killed process's lease
 
 
 @pytest.mark.slow
@@ -455,7 +458,7 @@ def test_a_process_that_is_killed_after_it_redeemed_is_reported(forking_site):
         begun = time.monotonic()
         with pytest.raises(RefreshLost):
             session.me()
-    assert time.monotonic() - begun < 2 + GRACE + 1
+    assert time.monotonic() - begun < 2 + GRACE + SLACK
     assert heard(site) == [("one", "refresh_lost", RefreshLost)]
 
 

@@ -90,7 +90,7 @@ def test_what_is_for_the_developer_stays_english(site):
     text = response.content.decode("utf-8")
     assert "Dieser Link ist beschädigt" in text
     assert re.search('<p lang="en" dir="ltr">For the developer of the link: return_to .*</p>', text)
-    assert re.search("den Fehler <code>[0-9a-f]{8}</code> an", text)
+    assert re.search("den Fehler <a .*><code>[0-9a-f]{8}</code></a> an", text)
     english = page(site, "en", "/oauth/request_token?return_to=//evil").text
     assert "<p>Nothing was changed. For the developer of the link: return_to" in english
 

@@ -294,7 +294,7 @@ def test_threat_32_the_header_is_written_nowhere(data, caplog):
         known = OAuth2Provider(
             f"{server.url}/a", f"{server.url}/t", token_endpoint_auth="client_secret_basic"
         )
-        flow = OAuth2("id", secret, provider=known, transport=quick_transport())
+        flow = OAuth2("id", secret, provider=known, transport=quick_transport(timeout=1.0))
         with pytest.raises(ConnectError) as caught:
             flow.refresh(AccessToken("t", refresh_token="r"))
     seen = "\n".join([caplog.text, walked(caught.value), repr(flow), repr(vars(flow)), repr(known)])

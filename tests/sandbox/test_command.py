@@ -17,6 +17,7 @@ import pytest
 from support.commands import environment, run
 from support.flows import CLIENT, dance
 from support.ports import free_port
+from support.processes import fork_in_a_worker
 
 from scconnect_wsgi.cli import main
 from scconnect_wsgi.config import flow_from_env
@@ -44,6 +45,10 @@ import subprocess, sys, time
 code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 subprocess.Popen([sys.executable, "-c", code])
 time.sleep(60)
+"""
+LEAVES_BEHIND = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid)
 """
 
 
@@ -82,8 +87,11 @@ def started(command, *options, **settings):
     try:
         yield running
     finally:
-        running.process.kill()
-        running.process.communicate()
+        running.process.terminate()  # a killed one would leave its command behind, with our pipe
+        try:
+            running.process.communicate(timeout=WITHIN)
+        finally:
+            running.process.kill()
 
 
 def answers(url):
@@ -266,8 +274,7 @@ def test_what_the_command_has_started_ends_with_it(number):
 
 
 def test_what_a_command_leaves_behind_ends_with_it():
-    code = RELOADER.replace("time.sleep(60)\n", "time.sleep(0.2)\n")
-    done = run("sandbox", "--port", "0", "--", *python(code))
+    done = run("sandbox", "--port", "0", "--", *python(LEAVES_BEHIND))
     assert done.returncode == 0
     assert ends(int(done.stdout))
 
@@ -324,7 +331,8 @@ class Terminal:
 
     def __init__(self, command):
         self.text = ""
-        self.pid, self.screen = pty.fork()
+        with fork_in_a_worker():
+            self.pid, self.screen = pty.fork()
         if self.pid == 0:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
@@ -420,7 +428,8 @@ def test_ctrl_z_stops_both_and_the_shell_lets_both_go_on():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_said_in_a_line(words, status, sentence, capfd):
+def test_a_mistake_is_said_in_a_line(words, status, sentence, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/scconnect"])
     ended: list[object] = []
     try:
         ended.append(main(["sandbox", "--port", "0", *words]))

@@ -4,7 +4,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+import warnings
+from contextlib import contextmanager
 
 LONGEST = 60  # seconds that one process may take
 
@@ -15,11 +18,25 @@ def fork():
     Python 3.12 and newer warn of threads, and a warning is an error here. They count the system's
     threads, which a thread that was joined leaves a moment later: this waits until it has.
     """
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while len(os.listdir("/proc/self/task")) > len(sys._current_frames()):
         assert time.monotonic() < deadline, "a thread that ended does not leave the process"
         time.sleep(0.001)
-    return os.fork()
+    assert threading.enumerate() == [threading.main_thread()]
+    with fork_in_a_worker():
+        return os.fork()
+
+
+@contextmanager
+def fork_in_a_worker():
+    """Silence Python's warning of threads in a worker of pytest-xdist.
+
+    That has a thread more, which holds no lock and reads from the main process.
+    """
+    with warnings.catch_warnings():
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+        yield
 
 
 def in_processes(count, work):
