@@ -42,7 +42,7 @@ PUBLIC = [
 FOR_OTHER_ROOMS = {
     "scconnect_wsgi.config": {
         *("Settings", "build", "from_environ", "from_section"),
-        *("sandbox_environment", "sandbox_options"),
+        *("sandbox_environment", "sandbox_options", "sections_used"),
     },
     "scconnect_wsgi.encryption": {"Sealer", "is_sealed"},
     "scconnect_wsgi.errors": {"new_error_id"},
