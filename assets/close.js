@@ -92,6 +92,8 @@
       'Your server could not start the flow: base_url is not set and the host is not localhost, or one of '
         + 'your callables (base_url, identify) raised an exception. See the log of the server.'],
   ]);
+  // The entries about the codes above. The heading of each is its code in words, such as "Flow expired".
+  const ENTRIES = 'https://scconnect-wsgi.readthedocs.io/en/stable/troubleshooting.html#';
   const UNKNOWN_ADVICE = 'This is not a code of scconnect_wsgi: it comes from on_failure, or somebody made this address up.';
 
   function attempt(action) {
@@ -131,7 +133,18 @@
 
   const query = new URLSearchParams(location.search);
   const code = query.get('error');
-  const advice = code === null ? '' : ADVICE.get(code) || UNKNOWN_ADVICE;
+  const entry = ADVICE.has(code) ? ENTRIES + code.replaceAll('_', '-') : '';
+  const advice = code === null ? '' : entry ? `${ADVICE.get(code)} See ${entry}` : UNKNOWN_ADVICE;
+
+  // For the people who run the site. A new window, because this one may be about to close; noreferrer, because the
+  // query of this page is nobody else's.
+  function linkToEntry() {
+    const link = document.createElement('a');
+    Object.assign(link, { href: entry, target: '_blank', rel: 'noreferrer', className: 'entry' });
+    const line = document.getElementById('error-id');
+    link.append(...line.childNodes);
+    line.append(link);
+  }
 
   function show(popup) {
     const failed = code !== null;
@@ -146,7 +159,10 @@
     document.documentElement.className = `${failed && !finished ? 'failed' : 'connected'} ${popup ? 'popup' : 'page'}`;
     if (!failed) return;
     const id = query.get('error_id');
-    if (/^[0-9a-f]{8}$/.test(id)) say('error-id', 'Error {id}', { id });
+    if (/^[0-9a-f]{8}$/.test(id)) {
+      say('error-id', 'Error {id}', { id });
+      if (entry) linkToEntry();
+    }
     console.warn('sc-connect:', code, query.get('error_description') || '', advice);
   }
 

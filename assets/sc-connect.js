@@ -85,9 +85,9 @@
   // A message is the query of close.html and, after a failure, a # and the likely cause. fromEntries defines its keys
   // instead of assigning them, so "__proto__" is a field like any other.
   function read(message) {
-    const [query, advice = ''] = message.split('#');
+    const [query, ...advice] = message.split('#');
     const fields = Object.fromEntries(new URLSearchParams(query));
-    if ('error' in fields) console.warn('sc-connect:', fields.error, fields.error_description || '', advice);
+    if ('error' in fields) console.warn('sc-connect:', fields.error, fields.error_description || '', advice.join('#'));
     return fields;
   }
 

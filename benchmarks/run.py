@@ -8,6 +8,7 @@ from __future__ import annotations
 import api_calls
 import browser_files
 import connection
+import logged_in
 import passing_through
 import scale
 import startup
@@ -19,6 +20,7 @@ if __name__ == "__main__":
         browser_files.rows,
         connection.rows,
         api_calls.rows,
+        logged_in.rows,
         startup.rows,
         scale.rows,
     )

@@ -54,9 +54,9 @@ def check_callable(option: str, given: object, parameters: Sequence[str]) -> Non
             "must be an ordinary function, not one with `async def`: WSGI cannot await it. It is "
             f"called as {form}.",
         )
-    names = _unfit_parameters(given, parameters)
-    if names is not None:
-        raise ConfigurationError(option, _wrong_parameters(form, names))
+    signature = _unfit_signature(given, parameters)
+    if signature is not None:
+        raise ConfigurationError(option, _wrong_parameters(form, signature))
 
 
 def check_identify(given: object) -> None:
@@ -139,8 +139,8 @@ def _is_asynchronous(given: object) -> bool:
     )
 
 
-def _unfit_parameters(given: object, parameters: Sequence[str]) -> list[str] | None:
-    """Return the names of a callable's parameters if it cannot be called with these, or else None.
+def _unfit_signature(given: object, parameters: Sequence[str]) -> inspect.Signature | None:
+    """Return the signature of a callable that cannot be called with these parameters, or None.
 
     A decorated function is called by its wrapper, whatever the function inside takes.
     """
@@ -153,13 +153,23 @@ def _unfit_parameters(given: object, parameters: Sequence[str]) -> list[str] | N
     try:
         signature.bind(*parameters)
     except TypeError:
-        return list(signature.parameters)
+        return signature
     return None
 
 
-def _wrong_parameters(form: str, names: Sequence[str]) -> str:
+def _needs_a_name(parameter: inspect.Parameter) -> bool:
+    return parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+
+
+def _wrong_parameters(form: str, signature: inspect.Signature) -> str:
     """Return what is wrong with the parameters. Their default values are not shown."""
-    problem = f"is called as {form}, and this callable takes ({', '.join(names)})."
-    if names[:1] == ["self"]:
+    plain = [
+        parameter.replace(default=inspect.Parameter.empty, annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+    ]
+    problem = f"is called as {form}, and this callable takes {inspect.Signature(plain)}."
+    if plain and plain[0].name == "self":
         problem += " Give the method of an object, not that of its class."
+    if any(map(_needs_a_name, signature.parameters.values())):
+        problem += " It is called without names, so it must not require what stands after a *."
     return problem

@@ -1,5 +1,7 @@
 """The command line: ``scconnect demo``, ``sandbox``, ``check``, ``secret`` and ``sql-schema``.
 
+It has a second name, ``scconnect-wsgi``, for tools that run a package by its own name.
+
 Each command imports what it needs when it runs, so that printing a secret loads no server.
 """
 
@@ -7,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.urls import checked_url
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from scconnect_wsgi.check import Target
     from scconnect_wsgi.sandbox import Sandbox, Server
 
-LOGINS = "joe (password joe) or ann (password ann)"
+LOGINS = "joe or ann with one click"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A mistyped command ends the process with exit status 2.
     """
+    _open_closed_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = None
     if words[:1] == ["sandbox"] and "--" in words:  # what follows is not ours to read
@@ -47,10 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
 
 
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed, as ``2>&-`` leaves stderr: nothing is kept there.
+
+    Without a stderr, print() would write to stdout what is for stderr.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # it stays
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="scconnect", description='"Connect with SoundCloud" for WSGI applications.'
+        prog=_program(), description='"Connect with SoundCloud" for WSGI applications.'
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="run a demo site and a sandbox; needs no account")
@@ -84,6 +100,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     schema.set_defaults(run=_sql_schema)
     return parser
+
+
+def _program() -> str:
+    """Return what a user types to get here: the name of a console script, or ``python -m``."""
+    name = Path(sys.argv[0]).stem
+    return "python -m scconnect_wsgi" if name == "__main__" else name
+
+
+class _Version(argparse.Action):
+    """Print the version, which is written in pyproject.toml and read from what is installed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            own = version("scconnect-wsgi")
+        except PackageNotFoundError:
+            own = "from sources that are not installed"
+        print(f"scconnect-wsgi {own} (Python {platform.python_version()})")
+        parser.exit()
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -125,8 +161,8 @@ def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sandbox = commands.add_parser(
         "sandbox",
         help="run the local SoundCloud: alone, or with your site, as in "
-        "`scconnect sandbox -- flask run`",
-        usage="scconnect sandbox [--port P] [--redirect-uri URI]... [--fault NAME]... "
+        "`%(prog)s sandbox -- flask run`",
+        usage="%(prog)s [--port P] [--redirect-uri URI]... [--fault NAME]... "
         "[--state FILE] [-- COMMAND ...]",
         epilog="COMMAND runs your site. It finds the sandbox in its environment, and its exit "
         "status is that of this command.",
@@ -155,7 +191,7 @@ def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--state", metavar="FILE", help="keeps users, permissions and tokens over a restart"
     )
     sandbox.add_argument("misplaced", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    sandbox.set_defaults(run=_sandbox, refuse=sandbox.error)
+    sandbox.set_defaults(run=_sandbox, parser=sandbox)
 
 
 def _redirect_uri(text: str) -> str:
@@ -230,11 +266,12 @@ def _sandbox(chosen: argparse.Namespace) -> int:
 
 def _check_command(chosen: argparse.Namespace) -> None:
     """End with exit status 2 if a command is mistyped."""
+    parser = chosen.parser
     if chosen.misplaced:
         words = shlex.join([*chosen.misplaced, *(chosen.command or [])])
-        chosen.refuse(f"put -- in front of the command: scconnect sandbox -- {words}")
+        parser.error(f"put -- in front of the command: {parser.prog} -- {words}")
     if chosen.command == []:
-        chosen.refuse("give a command behind --, such as scconnect sandbox -- flask run")
+        parser.error(f"give a command behind --, such as {parser.prog} -- flask run")
 
 
 def _sandbox_around(command: Sequence[str], sandbox: Sandbox, port: int) -> int:

@@ -45,6 +45,8 @@ class Encryption:
     def __init__(
         self, keys: str | bytes | Sequence[str | bytes], *, accept_unencrypted: bool = False
     ) -> None:
+        if not isinstance(accept_unencrypted, bool):
+            raise ConfigurationError("accept_unencrypted", "must be True or False.")
         self.accept_unencrypted = accept_unencrypted
         self._keys = checked_keys(keys, "keys")
         self.sealer("check")  # fails now, and not at the first flow, without cryptography

@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 from typing import Any, ClassVar
 
+from scconnect_wsgi.documentation import entry
+
 
 def new_error_id() -> str:
     """Return a new id for a failure: eight hexadecimal characters."""
@@ -24,6 +26,7 @@ class ConnectError(Exception):
     ``outcome_unknown`` is true if the request reached the provider but no complete answer came
     back, so the provider may or may not have acted on it. ``next_href`` is the address of the page
     at which a collection broke off, from which ``session.collection(error.next_href)`` goes on.
+    A traceback ends with ``documentation``, the address of what to do about it.
     """
 
     code: ClassVar[str] = "provider_error"
@@ -37,6 +40,12 @@ class ConnectError(Exception):
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
         self.next_href: str | None = None
+        self.add_note(f"See {self.documentation}")
+
+    @property
+    def documentation(self) -> str:
+        """The address of the entry about this code: likely causes, and what to do."""
+        return entry(self.code)
 
     def fields(self) -> dict[str, str]:
         """Return the error as query fields for close.html.

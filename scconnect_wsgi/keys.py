@@ -23,6 +23,10 @@ GROUPS = 24
 NEIGHBOURS = 0.9  # the share of steps such as a-b, 2-1 or 0-0; in random hexadecimal it is 0.2
 REMAINDER = 16  # characters that must remain of a key without the client's credentials in it
 NEW_KEY = "`scconnect secret` makes a good one."
+# Of a credential as a whole, in the same form; nothing is left of "..." or "<>"
+_NO_CREDENTIAL = re.compile(
+    "your[a-z]*(id|key|secret)(here)?|(client|consumer|app)(id|key|secret)|x*|todo|tbd|fixme"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")  # os.environ has one for each byte that is not UTF-8
 # What people write to be replaced, in lower case and without what is between the letters
 _PLACEHOLDER = re.compile(
@@ -93,6 +97,14 @@ def checked_credential(given: object, option: str, meaning: str) -> str:
             option, "holds a byte that is not UTF-8. Look at where it is written."
         )
     return given
+
+
+def is_placeholder(credential: str) -> bool:
+    """Return whether a client id or secret is what a manual shows, such as YOUR-CLIENT-ID."""
+    if re.search("[0-9]", credential):
+        return False
+    letters = re.sub("[^a-z]", "", credential.lower())
+    return bool(_NO_CREDENTIAL.fullmatch(letters) or _PLACEHOLDER.fullmatch(letters))
 
 
 def checked_encryption(given: object) -> None:

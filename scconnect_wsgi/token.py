@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from scconnect_wsgi.numeric import is_number
 from scconnect_wsgi.redaction import hides_all_locals, hides_locals
 
 
@@ -107,7 +108,7 @@ def _whole_seconds(moment: object) -> int | None:
             "as databases often keep it, give "
             "int(expires_at.replace(tzinfo=datetime.timezone.utc).timestamp())."
         )
-    if isinstance(moment, bool) or not isinstance(moment, (int, float)):
+    if not is_number(moment):
         raise TypeError(
             "expires_at must be a number of seconds since the epoch, or None, "
             f"not {type(moment).__name__}."

@@ -93,7 +93,11 @@ MISTAKES = {
     "a method without its object": (Site.identify, "not that of its class"),
     "no arguments": (lambda: "joe", "called as identify(request), and this callable takes ()"),
     "two arguments": (two, "takes (database, request)"),
-    "a keyword that is required": (lambda request, *, db: "joe", "takes (request, db)"),
+    "a keyword that is required": (lambda request, *, db: "joe", "takes (request, *, db)"),
+    "a keyword in place of the argument": (
+        lambda *, request: "joe",
+        "takes (*, request). It is called without names",
+    ),
     "a coroutine function": (coroutine, "async def"),
     "a partial of one": (functools.partial(coroutine), "async def"),
     "an asynchronous generator": (generator, "async def"),

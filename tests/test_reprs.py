@@ -10,6 +10,7 @@ from scconnect_wsgi.config import from_environ
 from scconnect_wsgi.connections import ApiSession, Connections
 from scconnect_wsgi.connections._refresh import Refresher
 from scconnect_wsgi.encryption import Encryption
+from scconnect_wsgi.events import Events, FlowEvents
 from scconnect_wsgi.flow import Departure
 from scconnect_wsgi.login import Session, SessionCookie
 from scconnect_wsgi.login._sessions import Verdict
@@ -67,7 +68,7 @@ CARRIERS = [
     HTTPRequest("POST", f"https://a.example/t?c={SECRET}", {"Authorization": SECRET}, SECRET),
     HTTPResponse(200, {"X-Token": SECRET}, SECRET.encode()),
     FlowState(1, "https://app.example", "", {"verifier": SECRET}),
-    Ending(CALLBACK, "/close.html", cookies=[f"a={SECRET}"]),
+    Ending(CALLBACK, "/close.html", FlowEvents(Events()), cookies=[f"a={SECRET}"]),
     redirect(f"https://a.example/authorize?state={SECRET}", [f"a={SECRET}"]),
     LOGIN,
     Verdict(LOGIN, f"a={SECRET}"),

@@ -60,8 +60,16 @@ def redis_store(server="redis://localhost", **options):
     return RedisStore(server, **options)
 
 
-def encryption(keys):
-    return Encryption(keys)
+def encryption(keys=KEY, **options):
+    return Encryption(keys, **options)
+
+
+def serving(app):
+    return connections(identify=lambda request: None).serving(app)
+
+
+def login(**options):
+    return connections().login(page_of_the_site, **{"secret_key": KEY, **options})
 
 
 # Each option of each object, with values of a wrong type that somebody may give
@@ -82,8 +90,8 @@ MISTAKES: list[tuple[Any, str, list[Any]]] = [
     (oauth2_provider, "token_type", [5, None, "two words"]),
     (oauth2_provider, "headers", [5, {"a": None}]),
     (oauth2_provider, "api_url", [5, "api.example"]),
-    (Transport, "timeout", ["5", None, 0]),
-    (Transport, "max_bytes", ["5", 1.5, None]),
+    (Transport, "timeout", ["5", None, 0, True]),
+    (Transport, "max_bytes", ["5", 1.5, None, True]),
     (Transport, "ca_bundle", [5, ["a"], b"\0", "a\0b", {}]),
     (Transport, "proxy", [5, b"http://proxy.example", {"https": "http://proxy.example"}]),
     (site, "app", [5, None]),
@@ -93,19 +101,26 @@ MISTAKES: list[tuple[Any, str, list[Any]]] = [
     (site, "base_url", [5, b"https://app.example", ["https://app.example"]]),
     (site, "request_token_path", [5, None]),
     (site, "assets_path", [5, b"/a"]),
-    (site, "cookie_max_age", ["600", None, 1.5]),
+    (site, "cookie_max_age", ["600", None, 1.5, True]),
+    (site, "texts", [[], (), "", False, 0, ["de"]]),
     (site, "identify", [5, "joe"]),
     (site, "on_failure", [5, "text"]),
     (site, "encryption", ["text", KEY.encode(), 5, Encryption]),
     (encryption, "keys", [5, None, []]),
+    (encryption, "accept_unencrypted", ["yes", 1, None]),
     (sql_store, "url", [5, None, b"sqlite://"]),
     (sql_store, "encryption", ["text", 5]),
     (redis_store, "server", [None, 5, b"redis://localhost"]),
+    (redis_store, "prefix", [5, None, b"mine:", True]),
     (redis_store, "encryption", ["text", 5]),
     (connections, "flow", [5, None, page_of_the_site]),
     (connections, "store", [None, 5, "sqlite://", SQLStore]),
     (connections, "identify", [5, "joe"]),
     (connections, "on_lost", [5, "print"]),
+    (serving, "app", [5, None]),
+    (login, "max_age", ["600", None, 1.5, True, 0]),
+    (login, "cookie_max_age", [True, 1.5]),
+    (login, "texts", [[], ""]),
 ]
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|bench|pythons [ARGUMENT...]
+# Set up what a command needs, then run it: tools/bootstrap.sh demo|test|quick|lint|docs|bench|release-check|pythons [ARGUMENT...]
 #
 # It needs Python 3.11 or newer and nothing else. All that it makes is in .venv, .tox and .pythons, which `make clean`
 # removes. It is for /bin/sh, whichever shell that is.
@@ -196,7 +196,7 @@ run_tests() {
         fi
     done
     export TESTS_ENGINES
-    has_chromium || leave_out "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN" chromium browser
+    has_chromium || leave_out "NO CHROMIUM FOUND: THE BROWSER TESTS DO NOT RUN" chromium "browser|docs"
     has_firefox || leave_out "NO FIREFOX FOUND: ITS TESTS DO NOT RUN" firefox-esr
     has_webkit || leave_out "NO WEBKIT FOUND: ITS TESTS DO NOT RUN" "webkit2gtk-driver xvfb xauth"
     [ -n "$TESTS_ENGINES" ] || without="$without|engines"
@@ -264,15 +264,25 @@ quick)
     fi
     # Hypothesis tries hundreds of values for each of its tests.
     exec "$VENV/bin/python" -m pytest --numprocesses 3 --dist worksteal \
-        -m "not browser and not engines and not slow and not stores and not hypothesis" "$@"
+        -m "not browser and not site and not engines and not slow and not stores and not hypothesis" "$@"
     ;;
 lint)
     install_once tox tox
     exec "$VENV/bin/python" -m tox run -e lint "$@"
     ;;
+docs)
+    install_once docs --editable . --group docs
+    "$VENV/bin/python" -m sphinx -q -W --keep-going docs build/docs "$@"
+    say "the documentation is in file://$(pwd)/build/docs/index.html"
+    ;;
 bench)
     install_once bench --editable . -r benchmarks/requirements.txt
     exec "$VENV/bin/python" benchmarks/run.py "$@"
+    ;;
+release-check)
+    install_once release --editable . --group package
+    # shellcheck disable=SC2046 # one word a path
+    exec "$VENV/bin/python" tools/release_check.py "$@" $(find_pythons)
     ;;
 pythons)
     fetch_pythons || die "The packages could not be fetched. They come from the mirror of Debian in apt's sources."
@@ -283,6 +293,6 @@ test)
     run_tests "$@"
     ;;
 *)
-    die "usage: tools/bootstrap.sh demo|test|quick|lint|bench|pythons [ARGUMENT...]"
+    die "usage: tools/bootstrap.sh demo|test|quick|lint|docs|bench|release-check|pythons [ARGUMENT...]"
     ;;
 esac

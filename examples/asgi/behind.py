@@ -6,7 +6,6 @@ token itself at the callback's address, and has its own session.
 A WSGI server starts it as well: gunicorn behind:application
 """
 
-import os
 from html import escape
 
 from a2wsgi import ASGIMiddleware, WSGIMiddleware
@@ -18,13 +17,13 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.routing import Route
 
 from scconnect_wsgi import HAND_OVER, SCConnect
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_env
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.errors import ConnectError
 from scconnect_wsgi.stores.sql import SQLStore
 
-BASE_URL = os.environ.get("BASE_URL", "http://localhost:8000")
-SECRET_KEY = os.environ["SECRET_KEY"]
+OPTIONS = options_from_env()  # SCCONNECT_SECRET_KEY, and SCCONNECT_BASE_URL unless on localhost
+IS_HTTPS = OPTIONS.get("base_url", "").startswith("https:")
 HOME = """<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 <link rel="stylesheet" href="sc-connect/button.css">
 <script src="sc-connect/sc-connect.js"></script>
@@ -35,7 +34,7 @@ HOME = """<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 </script>"""
 
 flow = flow_from_env()
-store = SQLStore(os.environ.get("STORE", "sqlite:///connections.sqlite3"))
+store = SQLStore("sqlite:///connections.sqlite3")
 connections = Connections(flow, store)
 
 
@@ -65,13 +64,9 @@ async def connected(request):
 site = Starlette(
     routes=[Route("/", home), Route("/oauth/access_token", connected)],
     middleware=[
-        Middleware(
-            SessionMiddleware, secret_key=SECRET_KEY, https_only=BASE_URL.startswith("https:")
-        )
+        Middleware(SessionMiddleware, secret_key=OPTIONS["secret_key"][-1], https_only=IS_HTTPS)
     ],
 )
-application = SCConnect(
-    ASGIMiddleware(site), flow, secret_key=SECRET_KEY, store_token=HAND_OVER, base_url=BASE_URL
-)
+application = SCConnect(ASGIMiddleware(site), flow, store_token=HAND_OVER, **OPTIONS)
 # Each thread may wait for SoundCloud while others answer; a2wsgi's default is 10 of them.
 app = WSGIMiddleware(application, workers=40)

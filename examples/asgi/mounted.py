@@ -3,10 +3,10 @@
 A FastAPI site on which every visitor may connect an account. The button's addresses are below
 /soundcloud, where SCConnect is mounted; the rest of the site stays ASGI.
 
-The callback URL to register is BASE_URL + /soundcloud/oauth/access_token.
+SCCONNECT_BASE_URL ends with the mount, as https://app.example/soundcloud does. The callback URL to
+register is that and /oauth/access_token.
 """
 
-import os
 import secrets
 from html import escape
 from itertools import islice
@@ -16,13 +16,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from starlette.middleware.sessions import SessionMiddleware
 
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_env
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.errors import ConnectError
 from scconnect_wsgi.stores.sql import SQLStore
 
-BASE_URL = os.environ.get("BASE_URL", "http://localhost:8000")
-SECRET_KEY = os.environ["SECRET_KEY"]
+MOUNT = "/soundcloud"
+OPTIONS = {"base_url": f"http://localhost:8000{MOUNT}", **options_from_env()}
+SITE = OPTIONS["base_url"].removesuffix(MOUNT)
 HOME = """<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 <link rel="stylesheet" href="soundcloud/sc-connect/button.css">
 <script src="soundcloud/sc-connect/sc-connect.js"></script>
@@ -40,22 +41,20 @@ def current_user(request):
 
 def back_to_the_site(environ, start_response):
     """Answer what is neither the button's nor the page's: close.html links to the first page."""
-    start_response("303 See Other", [("Location", f"{BASE_URL}/"), ("Content-Length", "0")])
+    start_response("303 See Other", [("Location", f"{SITE}/"), ("Content-Length", "0")])
     return [b""]
 
 
-store = SQLStore(os.environ.get("STORE", "sqlite:///connections.sqlite3"))
+store = SQLStore("sqlite:///connections.sqlite3")
 connections = Connections(flow_from_env(), store, identify=current_user)
-soundcloud = connections.wrap(
-    back_to_the_site, secret_key=SECRET_KEY, base_url=f"{BASE_URL}/soundcloud"
-)
+soundcloud = connections.wrap(back_to_the_site, **OPTIONS)
 
 app = FastAPI()
 app.add_middleware(
-    SessionMiddleware, secret_key=SECRET_KEY, https_only=BASE_URL.startswith("https:")
+    SessionMiddleware, secret_key=OPTIONS["secret_key"][-1], https_only=SITE.startswith("https:")
 )
 # Each thread may wait for SoundCloud while others answer; a2wsgi's default is 10 of them.
-app.mount("/soundcloud", WSGIMiddleware(soundcloud, workers=40))
+app.mount(MOUNT, WSGIMiddleware(soundcloud, workers=40))
 
 
 # The functions below are no coroutines: FastAPI runs them in threads, because the store and the

@@ -1,46 +1,27 @@
-"""The first lines of the README as a site, which stores the tokens itself.
+"""The site of the README: log in with SoundCloud, and see your tracks.
 
 It runs against a SoundCloud on this machine, where you log in as joe with one click:
 
-    pip install waitress scconnect-wsgi
+    pip install waitress 'scconnect-wsgi[sql]'
     scconnect sandbox -- waitress-serve --listen localhost:8000 app:application
 """
-# ruff: noqa: E402  # the part between the two marks is the README's, its imports included
 
-import os
-
-HTML = b"""<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
-<script src="/sc-connect/sc-connect.js"></script>
-<a href="#" id="sc-connect"><img src="/sc-connect/sc-connect.svg" alt="Connect with SoundCloud"></a>
-<script>
-  SC.Connect.prepareButton(document.getElementById('sc-connect'), {
-    callback: (fields) => document.body.append(JSON.stringify(fields)), // {"oauth_token_id": "1"}
-  });
-</script>
-"""
-SECRET_KEY = os.environ["SCCONNECT_SECRET_KEY"]
-BASE_URL = os.environ.get("SCCONNECT_BASE_URL")  # https://app.example; not needed on localhost
-TOKENS = []
+from scconnect_wsgi.config import flow_from_env, options_from_env
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.stores.sql import SQLStore
 
 
-def application(environ, start_response):
-    headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(HTML)))]
-    start_response("200 OK", headers)
-    return [HTML]
+def site(environ, start_response):  # or the WSGI application of any framework
+    with environ["scconnect.session"]() as session:
+        titles = [track["title"] for track in session.collection("/me/tracks")]
+    start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+    return ["\n".join([f"Hello, {environ['scconnect.account'].name}!", *titles]).encode()]
 
 
-# README: begin
-from scconnect_wsgi import SCConnect
-from scconnect_wsgi.config import flow_from_env
-
-
-def store_token(token, request):
-    TOKENS.append(token)  # in your database, with the user it belongs to
-    return {"oauth_token_id": len(TOKENS)}  # reaches the page's callback
-
-
-flow = flow_from_env()  # or OAuth2(CLIENT_ID, CLIENT_SECRET)
-application = SCConnect(
-    application, flow, secret_key=SECRET_KEY, store_token=store_token, base_url=BASE_URL
+store = SQLStore("sqlite:///connections.sqlite3")
+# SCCONNECT_SECRET_KEY, and SCCONNECT_BASE_URL unless on localhost
+application = Connections(flow_from_env(), store).login(
+    site,
+    require=True,  # strangers see a page with the button
+    **options_from_env(),
 )
-# README: end

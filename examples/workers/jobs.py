@@ -1,22 +1,18 @@
 """What jobs do for one connection of a user, whichever queue runs them.
 
-DATABASE_URL names the database of the site. The web processes enqueue ``connection.id`` and
+SCCONNECT_STORE names the database of the site. The web processes enqueue ``connection.id`` and
 ``connection.user``, and never a token: a worker loads the newest one.
 """
 
-import os
-
-from scconnect_wsgi.config import flow_from_env
-from scconnect_wsgi.connections import Connections
-from scconnect_wsgi.stores.sql import SQLStore
+from scconnect_wsgi.config import connections_from_env
 
 PAUSE = 10  # seconds until a job is tried again if SoundCloud does not say how many
 LONGEST_PAUSE = 1800  # Celery with Redis runs a job twice that waits for an hour
 ATTEMPTS = 6
 
-# Without identify, since there are no requests. Nothing is opened before the first call, and
-# processes that are forked later open connections of their own.
-connections = Connections(flow_from_env(), SQLStore(os.environ["DATABASE_URL"]))
+# Nothing is opened before the first call, and processes that are forked later open connections of
+# their own.
+connections = connections_from_env()
 
 
 def track_titles(oauth_token_id, user):

@@ -11,6 +11,7 @@ _PLAIN = re.compile(r"[!-~]+")
 _APPLICATION = re.compile(
     r"(?P<module>[A-Za-z_]\w*(?:\.\w+)*):(?P<name>[A-Za-z_]\w*(?:\.\w+)*)(?P<call>\(\))?"
 )
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*:?")
 _INI = re.compile(r"(?P<file>[^#]+\.(?:ini|cfg|conf))(?:#(?P<section>.+))?", re.IGNORECASE)
 
 
@@ -36,6 +37,11 @@ def parse_target(text: str) -> Target:
     if application:
         called = bool(application["call"])
         return Target(module=application["module"], name=application["name"], is_called=called)
+    if _MODULE.fullmatch(text):
+        raise ValueError(
+            "names a module, but not the application in it: write module:application, such as "
+            "mysite.wsgi:application or mysite:app"
+        )
     raise ValueError("must be FILE.ini, FILE.ini#section or module:application")
 
 

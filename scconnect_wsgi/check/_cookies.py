@@ -50,8 +50,7 @@ def check_cookies(headers: Sequence[str], is_https: bool, report: Reporter) -> b
 
     ``is_https`` says whether the site believes to be on https.
     """
-    cookies = [cookie for cookie in map(parse_cookie, headers) if _NAME.fullmatch(cookie.name)]
-    states = [cookie for cookie in cookies if cookie.attributes.get("max-age") != "0"]
+    states = _begun(headers)
     if len(states) < 2:
         report.find(
             "cookie-lost",
@@ -66,6 +65,30 @@ def check_cookies(headers: Sequence[str], is_https: bool, report: Reporter) -> b
     for cookie in states:
         _check_cookie(cookie, is_https, report)
     return True
+
+
+def check_lifetime(headers: Sequence[str], max_age: int, report: Reporter) -> None:
+    """Report a Max-Age of the cookies that begin a flow which is not the one the site gives.
+
+    ``max_age`` is the one of the site, in seconds.
+    """
+    found = {cookie.attributes.get("max-age", "") for cookie in _begun(headers)}
+    if found == {str(max_age)}:
+        return
+    report.find(
+        "cookie-lifetime",
+        f"The Max-Age of the flow's cookies was changed or taken away: it should be {max_age}, as "
+        "cookie_max_age says. With a shorter one a flow ends as flow_expired while its user is "
+        "still at the provider; with none, or a longer one, old cookies pile up in the browser.",
+        cause=f"{_PROXY}, or the running site has another cookie_max_age than was checked.",
+        mend=_MEND,
+    )
+
+
+def _begun(headers: Sequence[str]) -> list[Cookie]:
+    """Return the cookies of a flow that are set; those of others and removed ones are left out."""
+    cookies = [cookie for cookie in map(parse_cookie, headers) if _NAME.fullmatch(cookie.name)]
+    return [cookie for cookie in cookies if cookie.attributes.get("max-age") != "0"]
 
 
 def _check_cookie(cookie: Cookie, is_https: bool, report: Reporter) -> None:

@@ -1,14 +1,18 @@
-"""Ask the provider: does it accept the client, what time does it have, does its API answer?"""
+"""Ask the provider: does it accept the client, what time does it have, does its API answer?
+
+Its authorization page is looked at as well, without following a redirect.
+"""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from scconnect_wsgi.check._browsing import shown
+from scconnect_wsgi.check._browsing import Page, UnreachableError, Visitor, shown, split
 from scconnect_wsgi.check._report import Reporter
 from scconnect_wsgi.errors import ConnectError
 from scconnect_wsgi.flow import ClientProbe, Verdict
@@ -22,6 +26,7 @@ PATIENCE = 7  # seconds for one question, which may take two requests
 # Seconds. Another host's cookies may be a minute off (middleware._cookies), and OAuth 1.0a's
 # providers take five minutes at most.
 MOST_SKEW = 60
+_CODE = re.compile(r"[a-z_]{1,40}")
 EXAMPLE_CALLBACK = "https://app.example/oauth/access_token"  # if the site's own is not known
 REGISTERED = "Compare it byte for byte with what is registered there: scheme, host, path, slash."
 
@@ -59,11 +64,13 @@ class _ProviderCheck:
         self._token_url = shown(url)  # a query may hold a key
         self._host = urlsplit(url).netloc
         self._found_skew = False
+        self._is_amiss = False  # whether the token endpoint is not there, or not one
 
     def run(self) -> None:
-        """Ask for a token, then for the API."""
+        """Ask for a token, for the API, and for the page on which users allow the connection."""
         date = self._check_client()
         api_date = self._check_api()
+        self._check_authorization_page()
         if not date and not api_date:
             self._report.note(
                 "This machine's clock was not compared: no answer of the provider had a Date."
@@ -77,6 +84,7 @@ class _ProviderCheck:
             with deadline(PATIENCE):
                 probe = self._flow.probe_client(self._callback_url)
         except ConnectError as error:
+            self._is_amiss = True
             self._report.find(
                 "token-endpoint-unreachable",
                 f"{self._token_url} was asked for a token in vain: {error.message}",
@@ -85,6 +93,7 @@ class _ProviderCheck:
                 "machine; if all are right, the provider is out of order.",
             )
             return False
+        self._is_amiss = probe.verdict is Verdict.FOREIGN
         has_date = self._check_clock(probe.date, began, self._host)
         self._report_verdict(probe)
         return has_date
@@ -162,6 +171,66 @@ class _ProviderCheck:
         else:
             self._report.note(f"The API at {address} answers (status {response.status}).")
         return self._check_clock(response.headers.get("Date", ""), began, host)
+
+    def _check_authorization_page(self) -> None:
+        """Look at the page to which users are led. Nobody logs in, and nothing is allowed."""
+        url = self._flow.provider.authorize_url
+        if self._is_amiss and urlsplit(url).netloc == self._host:
+            return  # one mistake in the provider's address is reported once
+        if self._flow.transport.proxy:
+            self._report.note(
+                f"The authorization page {shown(url)} was not asked for: browsers ask for it, "
+                "without the proxy of this site."
+            )
+            return
+        self._report.doing(f"asking {shown(url)} for the authorization page")
+        if getattr(self._flow.provider, "token_url", ""):  # OAuth 1.0a needs a request token first
+            url = self._flow.begin(self._callback_url).authorize_url
+        try:
+            page = Visitor(self._flow.transport.ca_bundle).get(url)
+        except UnreachableError as error:
+            self._report_unreachable_page(shown(url), str(error))
+            return
+        self._judge_page(page)
+
+    def _judge_page(self, page: Page) -> None:
+        address = shown(page.url)
+        code = parse_qs(split(page.location).query).get("error", [""])[0]
+        if page.status >= 500:
+            self._report_unreachable_page(address, f"It answers with status {page.status}.")
+        elif page.status in (404, 410) and "?" in page.url:
+            self._report.find(
+                "authorize-missing",
+                f"There is no authorization page at {address} (status {page.status}).",
+                cause="authorize_url is wrong: no user can allow the connection there.",
+                mend="Compare authorize_url with the provider's documentation.",
+            )
+        elif page.location.startswith(f"{self._callback_url}?") and _CODE.fullmatch(code):
+            self._report.find(
+                "authorize-refused",
+                f"The authorization page {address} refuses the flow before anybody logs in "
+                f"({code}).",
+                cause="The provider does not let this client begin a flow, or does not know the "
+                "scope.",
+                mend="Compare scope and authorize_params with the provider's documentation, and "
+                "with what the application may use there.",
+            )
+        elif page.status >= 400:
+            self._report.note(
+                f"The authorization page {address} answers with status {page.status}. Press the "
+                "button: the page itself says what it misses, such as the registered callback URL."
+            )
+        else:
+            self._report.note(f"The authorization page {address} answers (status {page.status}).")
+
+    def _report_unreachable_page(self, address: str, why: str) -> None:
+        self._report.find(
+            "authorize-unreachable",
+            f"The authorization page {address} was asked for in vain: {why}",
+            cause="No user can connect until browsers get an answer from there. If only this "
+            "machine may not reach it, nothing is wrong with it.",
+            mend="Open the address in a browser, and look at authorize_url.",
+        )
 
     def _get(self, url: str) -> HTTPResponse:
         headers = {**self._flow.provider.headers, "Accept": "application/json"}

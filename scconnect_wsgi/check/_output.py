@@ -6,6 +6,8 @@ import itertools
 import json
 
 from scconnect_wsgi.check._report import Finding, Report
+from scconnect_wsgi.documentation import entry, page
+from scconnect_wsgi.errors import ConfigurationError
 
 _REGISTER = "Register this callback URL with the provider, byte for byte: "
 # After these the callback URL will be another one
@@ -20,6 +22,8 @@ def as_text(report: Report) -> str:
     for advice, findings in itertools.groupby(report.findings, _advice):
         lines += [finding.message for finding in findings]
         lines += advice
+    addresses = dict.fromkeys(_documentation(finding) for finding in report.findings)
+    lines += [f"See {address}" for address in addresses]
     lines += report.notes if report.ok else _without_praise(report.notes)
     lines += [_REGISTER + url for url in _to_register(report)]
     return "\n".join(lines)
@@ -33,6 +37,12 @@ def _advice(finding: Finding) -> list[str]:
     if finding.mend:
         lines.append(f"    To mend it: {finding.mend}")
     return lines
+
+
+def _documentation(finding: Finding) -> str:
+    """Return the address at which a finding is explained. The settings have an error of theirs."""
+    is_about_settings = finding.code == ConfigurationError.code
+    return entry(finding.code) if is_about_settings else page("check")
 
 
 def _without_praise(notes: list[str]) -> list[str]:
@@ -53,6 +63,7 @@ def as_json(report: Report) -> str:
             "message": finding.message,
             "cause": finding.cause,
             "mend": finding.mend or finding.message,
+            "documentation": _documentation(finding),
         }
         for finding in report.findings
     ]

@@ -23,7 +23,7 @@ from scconnect_wsgi.check._browsing import (
     shown,
     split,
 )
-from scconnect_wsgi.check._cookies import check_cookies, sent_back
+from scconnect_wsgi.check._cookies import check_cookies, check_lifetime, sent_back
 from scconnect_wsgi.check._report import Reporter
 from scconnect_wsgi.middleware import CLOSE_CSP, Description
 from scconnect_wsgi.urls import LOOPBACK, origin
@@ -95,8 +95,7 @@ class SiteCheck:
 
     def _walk(self) -> None:
         if not self._check_script():
-            self._compare(None)
-            return
+            return  # this may not be the site at all, so nothing is compared with it
         start = self._check_start()
         self._compare(start)
         if start is not None:
@@ -151,6 +150,9 @@ class SiteCheck:
         elsewhere = self._other_root(path)
         if page.status in _HINTS and page.status != 404:
             cause, mend = _HINTS[page.status]
+        elif elsewhere and elsewhere == self._site.base_url:
+            cause = f"The site answers below {shown(elsewhere)}, which is its base_url."
+            mend = "Give that address as --url."
         elif elsewhere:
             cause = f"The site answers below {shown(elsewhere)}, so the prefix is not the same."
             mend = "Give that address as --url, and as base_url if it is the public one."
@@ -205,6 +207,8 @@ class SiteCheck:
         believed = self._site.base_url or seen
         is_https = believed.startswith("https:")
         has_cookies = check_cookies(page.cookies, is_https, self._report)
+        if has_cookies:
+            check_lifetime(page.cookies, self._site.cookie_max_age, self._report)
         return replace(start, has_cookies=has_cookies)
 
     def _from_own_page(self) -> dict[str, str]:

@@ -26,10 +26,12 @@ FAREWELL_SECONDS = 2.0  # for ending in order, once everything is reported
 # from
 _BOOT = """
 import json, sys
+from os import dup
+parent = dup(0)
 request = json.loads(sys.stdin.readline())
 sys.path[:] = request.pop("path")
 from scconnect_wsgi.check._worker import main
-main(request)
+main(request, parent)
 """
 
 
@@ -114,8 +116,10 @@ class _Worker:
         self._reader.start()
         stdin = self._process.stdin
         if stdin is not None:
-            with contextlib.suppress(BrokenPipeError), stdin:
+            # It stays open: the process ends itself if this one ends, and with it the pipe
+            with contextlib.suppress(BrokenPipeError):
                 stdin.write(json.dumps(self._request).encode() + b"\n")
+                stdin.flush()
         return self
 
     def line(self, until: float) -> bytes | None:
@@ -132,6 +136,9 @@ class _Worker:
         self._kill()
         self._process.wait()
         self._reader.join(FAREWELL_SECONDS)
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         stdout = self._process.stdout
         if stdout is not None and not self._reader.is_alive():
             stdout.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from scconnect_wsgi.check._arguments import Target
@@ -57,9 +57,15 @@ def load_sites(target: Target, report: Reporter, *, is_local: bool = False) -> l
 
 def _from_environment(required: list[str], report: Reporter) -> list[SCConnect]:
     given = dict(os.environ)
-    if not given.get("SCCONNECT_STORE"):
+    names = ("SCCONNECT_STORE", "SCCONNECT_STORE_FILE", "SCCONNECT_STORE_TOKEN")
+    if not any(given.get(name) for name in names):
         # A site that calls SCConnect itself, with these variables, gives store_token in its code.
-        given.setdefault("SCCONNECT_STORE_TOKEN", "HAND_OVER")
+        given = {**given, "SCCONNECT_STORE_TOKEN": "HAND_OVER"}
+        report.note(
+            "Neither SCCONNECT_STORE nor SCCONNECT_STORE_TOKEN is set: from_env() needs one of "
+            "them. A site that is wired in code has its store there: name it, as in `scconnect "
+            "check mysite.wsgi:application`."
+        )
     return _from_settings(from_environ(given, required), report)
 
 
@@ -70,10 +76,13 @@ def _from_settings(parsed: Parsed, report: Reporter) -> list[SCConnect]:
     if problem:
         problems.append(ConfigurationError(settings.name_of("base_url"), problem))
     try:
-        return sites_in(build(_no_application, settings, problems))
+        sites = sites_in(build(_no_application, settings, problems))
     except ConfigurationError as error:
         _report_configuration(error, report)
-    return []
+        return []
+    for site in sites:
+        _report_placeholders(site, settings.name_of, report)
+    return sites
 
 
 def _no_application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -172,8 +181,20 @@ def _report_unwrapped(what: str, others: str, report: Reporter) -> None:
     )
 
 
+def _report_placeholders(site: SCConnect, spelling: Callable[[str], str], report: Reporter) -> None:
+    """Report credentials that somebody copied from a manual, and did not replace."""
+    placeholders = getattr(describe(site).flow, "placeholders", list)
+    for name in placeholders():
+        report.find(
+            CONFIGURATION,
+            f"{spelling(name)} is still a placeholder: give the one that the provider shows on the "
+            "page of your application.",
+        )
+
+
 def _check_built(site: SCConnect, required: list[str], report: Reporter) -> None:
     """Report what a finished site lacks, as it is reported of options."""
+    _report_placeholders(site, str, report)
     described = describe(site)
     if described.base_url is None:
         if required and not described.base_url_is_called:

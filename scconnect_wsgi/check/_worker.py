@@ -6,7 +6,9 @@ a line of JSON for each piece.
 
 from __future__ import annotations
 
+import _thread
 import os
+import signal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +25,14 @@ from scconnect_wsgi.urls import LOOPBACK
 LOADED = "looking at the site"
 
 
-def main(request: dict[str, Any]) -> None:
-    """Run a check in this process, and write its report to the standard output."""
+def main(request: dict[str, Any], parent: int) -> None:
+    """Run a check in this process, and write its report to the standard output.
+
+    ``parent`` is the descriptor of a pipe that closes when the process at its other end is gone;
+    this one then ends as well.
+    """
+    # Not one of `threading`, so that code of the site does not find it
+    _thread.start_new_thread(_end_with, (parent,))
     report = LineReporter(_take_stdout())
     report.doing(LOADING)
     try:
@@ -41,6 +49,15 @@ def main(request: dict[str, Any]) -> None:
             mend="Please report this to the authors of scconnect-wsgi.",
         )
     report.done()
+
+
+def _end_with(parent: int) -> None:
+    """Wait until a pipe closes, then end this process and what the site has started with it."""
+    while os.read(parent, 4096):
+        pass
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)  # the session of this process: _supervisor made it
+    os._exit(1)
 
 
 def _take_stdout() -> Any:

@@ -63,15 +63,15 @@ def _chain_of(options: Mapping[str, str], global_conf: Mapping[str, str]) -> lis
     found: list[Section] = []
     for section in _parsed(path).sections():
         if section.startswith(("filter:", "filter-app:")):
-            sections = _sections(path, section, global_conf)
+            sections = sections_used(path, section, global_conf)
             chain = [_own_options(each, global_conf) for each in sections]
             if len(chain) > len(found) and _is_merged_from(options, chain):
                 found = chain
     return found
 
 
-def _sections(path: str, section: str, global_conf: Mapping[str, str]) -> Iterator[Section]:
-    """Yield a section and the ones that it uses, each with the defaults of its file."""
+def sections_used(path: str, section: str, global_conf: Mapping[str, str]) -> Iterator[Section]:
+    """Yield a section and the ones that it uses, in other files too, the nearest first."""
     seen = set()
     while (path, section) not in seen:
         seen.add((path, section))

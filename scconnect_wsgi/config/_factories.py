@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scconnect_wsgi.config._options import CONNECTIONS, FLOW
-from scconnect_wsgi.config._sandbox import VARIABLE
+from scconnect_wsgi.config._options import CONNECTIONS, FLOW, MIDDLEWARE
 from scconnect_wsgi.config._settings import (
     Settings,
     from_environ,
     from_section,
-    parse,
+    from_settings,
     respell,
 )
 from scconnect_wsgi.errors import ConfigurationError
@@ -62,7 +61,7 @@ def filter_app_factory(
 @hides_locals
 def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
     """Return the flow that the SCCONNECT_* variables describe, for a site that does the rest in
-    code.
+    code::
 
         connections = Connections(flow_from_env(), store, identify=current_user)
 
@@ -76,17 +75,44 @@ def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
 
 @hides_locals
 def flow_from_settings(settings: Mapping[str, Any], prefix: str = "scconnect.") -> OAuth1 | OAuth2:
-    """Return the flow that a mapping describes, such as Pyramid's settings from an ini file.
+    """Return the flow that a mapping describes, such as Pyramid's settings from an ini file::
 
         [app:main]
         scconnect.client_id = ...
 
     What ``flow_from_env`` says holds here too; names without ``prefix`` are ignored.
     """
-    given = {name: text for name, text in settings.items() if name.startswith(prefix)}
-    sandbox = os.environ.get(VARIABLE, "")
-    parsed, problems = parse(given, lambda option: prefix + option, (), FLOW, sandbox)
+    parsed, problems = from_settings(settings, prefix, FLOW)
     return _built_flow(parsed, problems)
+
+
+@hides_locals
+def options_from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the options of the middleware that the SCCONNECT_* variables set, for a site that does
+    the rest in code.
+
+        application = connections.wrap(application, **options_from_env())
+
+    They are options of SCConnect, ``wrap`` and ``login``: ``secret_key``, which is required and
+    comes as a list of keys from oldest to newest, ``base_url`` and the others. The callables
+    (``store_token``, ``identify``, ``on_failure``) are the code's own, and not looked at, nor are
+    the variables of the flow and the store. ``environ`` replaces ``os.environ``. Raises one
+    ConfigurationError for everything that is wrong with the variables.
+    """
+    settings, problems = from_environ(os.environ if environ is None else environ, (), MIDDLEWARE)
+    return _middleware_options(settings, problems)
+
+
+@hides_locals
+def options_from_settings(
+    settings: Mapping[str, Any], prefix: str = "scconnect."
+) -> dict[str, Any]:
+    """Return the options of the middleware that a mapping sets, such as Pyramid's settings.
+
+    What ``options_from_env`` says holds here too; names without ``prefix`` are ignored.
+    """
+    parsed, problems = from_settings(settings, prefix, MIDDLEWARE)
+    return _middleware_options(parsed, problems)
 
 
 @hides_locals
@@ -107,10 +133,10 @@ def build(
 ) -> WSGIApplication:
     """Wrap ``app``, or raise one ConfigurationError with a line for each problem."""
     flow = _built_flow(settings, problems)
-    options = {**settings.targets["site"], **settings.targets["encryption"]}
+    options = {**_middleware_options(settings, ()), **settings.targets["callables"]}
     if "store" not in settings.targets["store"]:
         with _respelled(settings):
-            return SCConnect(app, flow, **options)
+            return SCConnect(app, flow, **options, **settings.targets["events"])
     connections = _connections(settings, flow)
     del options["identify"]
     with _respelled(settings):
@@ -121,9 +147,18 @@ def _connections(settings: Settings, flow: OAuth1 | OAuth2) -> Connections:
     # Imported here: a site with storage of its own needs none of it.
     from scconnect_wsgi.connections import Connections
 
-    identify = settings.targets["site"].get("identify")
+    identify = settings.targets["callables"].get("identify")
     with _respelled(settings):
-        return Connections(flow, settings.targets["store"]["store"], identify=identify)
+        store = settings.targets["store"]["store"]
+        return Connections(flow, store, identify=identify, **settings.targets["events"])
+
+
+def _middleware_options(
+    settings: Settings, problems: Sequence[ConfigurationError]
+) -> dict[str, Any]:
+    if problems:
+        raise _as_one(problems)
+    return {**settings.targets["site"], **settings.targets["encryption"]}
 
 
 def _built_flow(settings: Settings, problems: Sequence[ConfigurationError]) -> OAuth1 | OAuth2:

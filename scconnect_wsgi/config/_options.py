@@ -19,10 +19,12 @@ from scconnect_wsgi.urls import (
 class Option(NamedTuple):
     """An option: the object that gets it, and the reader of its text.
 
-    ``target`` is the object: ``client``, ``site`` (SCConnect), ``store``, ``encryption``, ``flow``,
-    ``provider`` or ``transport``. ``protocol`` is the only protocol that has the option, if it is
-    not for both. ``argument`` is the target's name for it, if that is not the name of the option.
-    ``refuse`` raises an error for quotes and comments that do not belong to the text.
+    ``target`` is the object: ``client``, ``site`` (SCConnect), ``callables`` (SCConnect as well,
+    but a site that is wired in code gives them there), ``store``, ``encryption``, ``flow``,
+    ``provider``, ``transport`` or ``events`` (SCConnect, or the Connections of a store).
+    ``protocol`` is the only protocol that has the option, if it is not for both. ``argument`` is
+    the target's name for it, if that is not the name of the option. ``refuse`` raises an error for
+    quotes and comments that do not belong to the text.
     """
 
     target: str
@@ -60,16 +62,18 @@ OPTIONS = {
     "encryption_key_file": Option(
         "encryption", readers.from_file(readers.encryption), argument="encryption"
     ),
-    "store_token": Option("site", readers.dotted_name_or_hand_over),
+    "store_token": Option("callables", readers.dotted_name_or_hand_over),
     "store": Option("store", readers.store_url, argument="url"),
+    "store_file": Option("store", readers.from_file(readers.store_url), argument="url"),
     "base_url": Option("site", checked_root),
     "request_token_path": Option("site", checked_endpoint),
     "access_token_path": Option("site", checked_endpoint),
     "assets_path": Option("site", checked_path),
     "cookie_max_age": Option("site", readers.whole_number),
-    "identify": Option("site", readers.dotted_name),
+    "identify": Option("callables", readers.dotted_name),
     "sign_in_url": Option("site", checked_page),
-    "on_failure": Option("site", readers.dotted_name_or_hand_over),
+    "on_failure": Option("callables", readers.dotted_name_or_hand_over),
+    "on_event": Option("events", readers.dotted_name),
     "callback_url": Option("site", checked_url),
     "relay_to": Option("site", readers.words),
     "relay_key": _secret("site", readers.keys),
@@ -82,7 +86,7 @@ OPTIONS = {
     "request_token_url": Option("provider", checked_url, "oauth1"),
     "access_token_url": Option("provider", checked_url, "oauth1"),
     "api_url": Option("provider", checked_url),
-    "account_path": Option("provider", readers.line),
+    "account_path": Option("provider", readers.or_none(readers.line, "")),
     "provider_name": Option("provider", readers.line, argument="name"),
     "sign_out_url": Option("provider", checked_url, "oauth2"),
     "issuer": Option("provider", checked_url, "oauth2"),
@@ -91,7 +95,11 @@ OPTIONS = {
     "signature_method": Option("provider", readers.line, "oauth1"),
     "realm": Option("provider", readers.line, "oauth1"),
     "headers": _pairs("provider"),
-    "authorize_params": _pairs("provider"),
+    "authorize_params": Option(
+        "provider",
+        readers.or_none(readers.pairs, {}),
+        refuse=readers.refuse_quotes_around_pairs,
+    ),
     "request_token_params": _pairs("provider", "oauth1"),
     "timeout": Option("transport", readers.number),
     "max_bytes": Option("transport", readers.whole_number),
@@ -99,9 +107,11 @@ OPTIONS = {
     "proxy": Option("transport", readers.line),
 }
 
-# The objects that a flow is made of. A site that wires the middleware by hand needs only these.
+# What a site takes from the configuration that wires the middleware by hand: the objects that a
+# flow is made of, and the options of SCConnect that are not in its code.
 FLOW = frozenset({"protocol", "client", "flow", "provider", "transport"})
-CONNECTIONS = FLOW | {"store", "encryption"}
+MIDDLEWARE = frozenset({"site", "encryption"})
+CONNECTIONS = FLOW | {"store", "encryption", "events"}
 EVERYTHING = frozenset(option.target for option in OPTIONS.values())
 
 # By protocol: the options that are always needed, and those that are needed together.
@@ -143,4 +153,5 @@ def alternatives() -> list[set[str]]:
     groups: dict[tuple[str, str], set[str]] = {}
     for name, option in OPTIONS.items():
         groups.setdefault((option.target, option.argument or name), set()).add(name)
-    return [*(group for group in groups.values() if len(group) > 1), {"store", "store_token"}]
+    groups["store", "url"].add("store_token")
+    return [group for group in groups.values() if len(group) > 1]

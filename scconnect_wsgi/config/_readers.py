@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from scconnect_wsgi.errors import ConfigurationError
-from scconnect_wsgi.keys import checked_keys
+from scconnect_wsgi.keys import LENGTH, checked_keys
 from scconnect_wsgi.middleware import HAND_OVER
 
 if TYPE_CHECKING:
@@ -76,14 +76,21 @@ def credential(text: str, option: str) -> str:
     return text
 
 
-def keys(text: str, option: str) -> list[bytes]:
-    """Return keys, oldest first, which the text separates by spaces or line breaks."""
-    words = text.split()
-    if "#" in words:
+def keys(text: str, option: str) -> list[str]:
+    """Return keys, oldest first, which the text separates by spaces or line breaks.
+
+    If all words are too short for a key, they are a passphrase: each line is one key.
+    """
+    found = text.split()
+    if "#" in found:
         raise ConfigurationError(
             option, "holds a space and a #. Several keys can stand here, but no comment."
         )
-    return checked_keys([credential(word, option) for word in words], option)
+    if all(len(word) < LENGTH for word in found):
+        found = [line.strip() for line in text.splitlines() if line.strip()]
+    read = [credential(key, option) for key in found]
+    checked_keys(read, option)
+    return read
 
 
 def words(text: str, option: str) -> list[str]:
@@ -118,6 +125,15 @@ def pairs(text: str, option: str) -> dict[str, str]:
             raise ConfigurationError(option, problem)
         fields[name] = value
     return fields
+
+
+def or_none(read: Reader, empty: Any) -> Reader:
+    """Return a reader like ``read``, which returns ``empty`` for the word ``none``.
+
+    It is for an option whose default is not empty: an empty text counts as unset, and so asks for
+    that default.
+    """
+    return lambda text, option: empty if text == "none" else read(text, option)
 
 
 def whole_number(text: str, option: str) -> int:

@@ -64,10 +64,28 @@ def from_environ(
 
     A variable whose name is not near to an option's is somebody else's, and ignored.
     """
-    given = {name: text for name, text in environ.items() if name.startswith(PREFIX)}
+    given = with_prefix(environ, PREFIX)
     sandbox = given.pop(VARIABLE, "")
     ours = ignore_foreign(given, PREFIX)
     return parse(ours, variable, required, targets, sandbox)
+
+
+def from_settings(
+    settings: Mapping[str, Any], prefix: str, targets: Collection[str]
+) -> tuple[Settings, list[ConfigurationError]]:
+    """Parse the entries of a mapping that begin with ``prefix``, as ``parse`` does."""
+    given = with_prefix(settings, prefix)
+    sandbox = os.environ.get(VARIABLE, "")
+    return parse(given, lambda option: prefix + option, (), targets, sandbox)
+
+
+def with_prefix(given: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
+    """Return the entries whose names begin with ``prefix``; other names need not be strings."""
+    return {
+        name: value
+        for name, value in given.items()
+        if isinstance(name, str) and name.startswith(prefix)
+    }
 
 
 def from_section(
@@ -99,9 +117,9 @@ def parse(
     if there is one. If there are errors, the settings hold the options that could be read.
     """
     protocol = given.get(spelling("protocol")) or "oauth2"
+    if not isinstance(protocol, str) or protocol not in CREDENTIALS:
+        return Settings("oauth2", spelling), [_unknown_protocol(protocol, spelling("protocol"))]
     settings = Settings(protocol, spelling)
-    if protocol not in CREDENTIALS:
-        return settings, [_unknown_protocol(protocol, spelling("protocol"))]
     if sandbox:
         try:
             given = in_sandbox(given, spelling, protocol, sandbox)
@@ -133,7 +151,9 @@ def respell(error: ConfigurationError, name: str) -> ConfigurationError:
     return respelled
 
 
-def _unknown_protocol(protocol: str, name: str) -> ConfigurationError:
+def _unknown_protocol(protocol: Any, name: str) -> ConfigurationError:
+    if not isinstance(protocol, str):
+        return _not_a_text(protocol, name)
     try:
         OPTIONS["protocol"].refuse(protocol, name)
     except ConfigurationError as error:
@@ -150,12 +170,12 @@ def _unknown(settings: Settings, name: str, near: str | None) -> ConfigurationEr
 
 def _read(settings: Settings, key: str, name: str, text: Any) -> ConfigurationError | None:
     """Read the option ``key``, which the user wrote as ``name``. Return what is wrong with it."""
+    option = OPTIONS[key]
     if not isinstance(text, str):
-        problem = f"must be a text, as an ini file gives it, not {type(text).__name__}."
-        return ConfigurationError(name, problem)
+        settings.names[option.argument or key] = name  # it is wrong, but not missing
+        return _not_a_text(text, name)
     if not text:  # an empty option counts as unset
         return None
-    option = OPTIONS[key]
     if option.protocol not in ("", settings.protocol):
         protocol = settings.spelling("protocol")
         problem = f"is for {option.protocol}; {protocol} is {settings.protocol}."
@@ -172,6 +192,11 @@ def _read(settings: Settings, key: str, name: str, text: Any) -> ConfigurationEr
     except ConfigurationError as error:
         return respell(error, name)
     return None
+
+
+def _not_a_text(value: object, name: str) -> ConfigurationError:
+    problem = f"must be a text, as an ini file gives it, not {type(value).__name__}."
+    return ConfigurationError(name, problem)
 
 
 def _missing(
@@ -207,8 +232,9 @@ def _check_keys(settings: Settings) -> Iterator[ConfigurationError]:
         return is_one_of(key, *credentials)
 
     for option in ("secret_key", "relay_key"):
+        keys = [key.encode() for key in site.get(option, [])]
         try:
-            refuse_credentials(site.get(option, []), is_credential, option)
+            refuse_credentials(keys, is_credential, option)
         except ConfigurationError as error:
             yield respell(error, settings.name_of(error.option))
     try:

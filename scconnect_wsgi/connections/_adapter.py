@@ -29,6 +29,7 @@ from scconnect_wsgi.connections._refresh import (
 from scconnect_wsgi.connections._verdict import Verdict, ask_me
 from scconnect_wsgi.connections._waiting import SAFE_METHODS, discard, send_patiently, sleep
 from scconnect_wsgi.errors import ConnectError, ConnectionBusy, ConnectionRevoked, NotConnected
+from scconnect_wsgi.events import Events
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport import HTTPResponse, Multipart, capped, paused
 
@@ -55,6 +56,7 @@ class TokenAdapter(BaseAdapter):
         flow: ApiFlow,
         on_lost: OnLost,
         *,
+        events: Events | None = None,
         sleep: Callable[[float], object] = sleep,
     ) -> None:
         super().__init__()
@@ -65,6 +67,7 @@ class TokenAdapter(BaseAdapter):
         self._store = store
         self._flow = flow
         self._on_lost = on_lost
+        self._events = events
         self._sleep = sleep
 
     def send(
@@ -212,7 +215,7 @@ class TokenAdapter(BaseAdapter):
                 raise
 
     def _refresh(self, *, wait: bool = True) -> None:
-        refresher = Refresher(self._store, self._flow)  # few sessions need one
+        refresher = Refresher(self._store, self._flow, events=self._events)  # few sessions need one
         with paused(), capped(None):
             self._settle(refresher.refresh(self.connection, wait=wait))
 

@@ -23,7 +23,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scconnect_wsgi.connections._refresh import (
     Refresher,
@@ -35,9 +35,6 @@ from scconnect_wsgi.connections._saving import written_over
 from scconnect_wsgi.errors import ConnectionChanged, ConnectionRevoked, NotConnected
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.token import AccessToken
-
-if TYPE_CHECKING:
-    from scconnect_wsgi.flow import ApiFlow
 
 NOBODY = ""  # no user of a site is called that, so nobody finds the connection of step 1
 NOT_REFRESHED = 0  # ``obtained_at`` of a connection that is before step 2
@@ -55,7 +52,7 @@ class Adoption:
     def __init__(
         self,
         store: Store,
-        flow: ApiFlow,
+        refresher: Refresher,
         connection_of: ConnectionOf,
         *,
         token: AccessToken,
@@ -63,7 +60,7 @@ class Adoption:
         callback_url: str,
     ) -> None:
         self._store = store
-        self._refresher = Refresher(store, flow)
+        self._refresher = refresher
         self._connection_of = connection_of
         self._token = token
         self._digest = _digest(token, api_url)

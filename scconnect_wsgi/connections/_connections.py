@@ -37,7 +37,7 @@ from scconnect_wsgi.connections._options import (
     check_names,
     check_paths,
 )
-from scconnect_wsgi.connections._refresh import error_that_ended, needs_refresh
+from scconnect_wsgi.connections._refresh import Refresher, error_that_ended, needs_refresh
 from scconnect_wsgi.connections._revive import revive
 from scconnect_wsgi.connections._saving import save_over_previous
 from scconnect_wsgi.connections._session import ApiSession
@@ -51,6 +51,7 @@ from scconnect_wsgi.errors import (
     StorageFailed,
     Undecipherable,
 )
+from scconnect_wsgi.events import Events, OnEvent
 from scconnect_wsgi.keys import NEW_KEY, checked_encryption, checked_keys
 from scconnect_wsgi.login import (
     SESSION,
@@ -93,6 +94,9 @@ class Connections:
     SoundCloud does: ``fields`` are those of the token's ``extra`` and of the answer at the
     provider's ``account_path``, which win. Its ``urn`` must be the same each time, and unlike that
     of every other account. It may raise a ConnectError.
+
+    ``on_event(event)`` hears of each flow that ``wrap`` or ``login`` starts or ends, of each
+    refresh, and of connections that end, for metrics: an Event.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Connections:
         identify: Callable[[Request], str | None] | None = None,
         on_lost: OnLost | None = None,
         account: AccountOf | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         if getattr(flow, "provider", None) is None:
             raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
@@ -111,6 +116,7 @@ class Connections:
         check_identify(identify)
         check_callable("on_lost", on_lost, ["connection", "error"])
         check_callable("account", account, ["fields"])
+        check_callable("on_event", on_event, ["event"])
         _check_encryption(store, flow)
         if flow.provider.api_url is None:
             raise ConfigurationError(
@@ -128,6 +134,8 @@ class Connections:
         self._identify = identify
         self._on_lost = on_lost
         self._account = account
+        self._on_event = on_event
+        self._events = Events(on_event)
         # What SCConnect finds through ``store_token``. A function of your own that calls
         # ``connect`` may be given it as an attribute of the same name.
         self.flow_storage: FlowStorage = FlowStorage(identify, outcomes_in(store))
@@ -218,7 +226,7 @@ class Connections:
 
         adoption = Adoption(
             self._store,
-            self._flow,
+            Refresher(self._store, self._flow, events=self._events),
             connection_of,
             token=token,
             api_url=self._api_url,
@@ -284,7 +292,12 @@ class Connections:
         if connection.ended:
             raise error_that_ended(connection)
         return ApiSession(
-            connection, self._store, self._flow, self._report_lost, account=self._account
+            connection,
+            self._store,
+            self._flow,
+            self._report_lost,
+            account=self._account,
+            events=self._events,
         )
 
     @hides_locals
@@ -298,25 +311,28 @@ class Connections:
         NotConnected, and TypeError for a user that is not a string.
         """
         connection = self._load_owned(id, user)
-        return revive(connection, self._store, self._flow) if connection.ended else connection
+        if not connection.ended:
+            return connection
+        return revive(connection, self._store, self._flow, self._events)
 
     @hides_locals
-    def of_user(self, user: str) -> list[Connection]:
+    def of_user(self, user: str, *, ended: bool = False) -> list[Connection]:
         """Return a user's connections that work, as far as is known without asking the provider.
 
-        An empty user has none. Raises TypeError for a user that is not a string.
+        With ``ended``, those that have ended are among them, with the reason in ``ended``: for a
+        settings page. An empty user has none. Raises TypeError for a user that is not a string.
         """
         user = _checked_user(user)
         if not user:
             return []
-        stored = self._store.of_user(user)
-        return [found for found in stored if self._belongs_to(found, user) and not found.ended]
+        own = [found for found in self._store.of_user(user) if self._belongs_to(found, user)]
+        return own if ended else [found for found in own if not found.ended]
 
     def all(self) -> Iterator[Connection]:
         """Yield every connection with this API, of all users, for a worker or a report.
 
         Ended ones are among them, with the reason in ``ended``. They are loaded in pages of
-        PAGE, when they are needed, so nothing is held open between two of them. Connections may be
+        100, when they are needed, so nothing is held open between two of them. Connections may be
         made, changed and deleted meanwhile: each is yielded once at most, and only one that was
         made or deleted meanwhile may be missing. One that cannot be decrypted is left out. Raises
         StoreUnavailable, and ConfigurationError for a store of your own without ``all``.
@@ -351,6 +367,7 @@ class Connections:
         """
         connection, problem = self._load_to_forget(id, user)
         self._store.delete(id)
+        self._events.report("disconnected")
         try:
             if connection is not None:
                 self._sign_out(connection)
@@ -392,6 +409,7 @@ class Connections:
             store_token=self.store_token,
             base_url=base_url,
             identify=self._identify,
+            on_event=self._on_event,
             **options,
         )
         check_paths(options, page_addresses(assets_path))
@@ -455,6 +473,7 @@ class Connections:
                 secret_key=keys,
                 store_token=logins.store_token,
                 base_url=base_url,
+                on_event=self._on_event,
                 **options,
             ),
             page_endpoint=lambda inside: Endpoint(
@@ -479,7 +498,7 @@ class Connections:
         user = _checked_user(user)
         if not user:
             return
-        found = [each for each in self._store.of_user(user) if self._belongs_to(each, user)]
+        found = self.of_user(user, ended=True)
         for connection in found:
             end_logins(self._store, connection)
         if not found:
@@ -503,6 +522,8 @@ class Connections:
         """
         if self._identify is None:
             raise ConfigurationError("identify", NOT_GIVEN)
+        if not callable(app):
+            raise ConfigurationError("app", "must be a WSGI application.")
         return Endpoint(app, path, base_url, self._user, self.of_user, self.disconnect)
 
     def _user(self, request: Request) -> str | None:
@@ -560,7 +581,15 @@ class Connections:
         self._flow.sign_out(token)
 
     def _report_lost(self, connection: Connection, error: NotConnected) -> None:
-        log.warning("Connection %s, %s: %s", connection.id, error.code, error.message)
+        log.warning(
+            "Connection %s, %s: %s (error_id %s) See %s",
+            connection.id,
+            error.code,
+            error.message,
+            error.error_id,
+            error.documentation,
+        )
+        self._events.report("connection_ended", error)
         if self._on_lost is None:
             return
         try:

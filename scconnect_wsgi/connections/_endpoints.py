@@ -95,7 +95,13 @@ class Endpoint:
             return handler(request, user)
         except ConnectError as error:
             status = 404 if isinstance(error, NotConnected) else 503
-            log.warning("%s: %s (error_id %s)", error.code, error.message, error.error_id)
+            log.warning(
+                "%s: %s (error_id %s) See %s",
+                error.code,
+                error.message,
+                error.error_id,
+                error.documentation,
+            )
             return _json(status, error=error.message, error_id=error.error_id)
 
     def _list(self, request: Request, user: str) -> Response:
@@ -132,7 +138,7 @@ def _answer_of(question: Callable[[Request], Answer], request: Request, option: 
     try:
         return question(request)
     except ConfigurationError as error:
-        log.error("%s (error_id %s)", error.message, error.error_id)
+        log.error("%s (error_id %s) See %s", error.message, error.error_id, error.documentation)
         raise
     except Exception as error:
         shown = safe_traceback(request.environ)

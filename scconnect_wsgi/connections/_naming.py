@@ -14,6 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 
 from scconnect_wsgi.account import Account
+from scconnect_wsgi.numeric import is_whole
 from scconnect_wsgi.provider import SOUNDCLOUD
 from scconnect_wsgi.urls import origin
 from scconnect_wsgi.users import UserNameError, user_name
@@ -87,7 +88,7 @@ def is_soundcloud(api_url: str) -> bool:
 
 
 def _number_key(id: object) -> str:
-    if isinstance(id, int) and not isinstance(id, bool) and id > 0:
+    if is_whole(id) and id > 0:
         return str(id)
     return ""
 

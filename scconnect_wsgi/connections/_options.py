@@ -44,6 +44,7 @@ GIVEN_TO_CONNECTIONS = {
     "store": "is given once, to Connections(flow, store, ...).",
     "store_token": "is not an option here: Connections stores the token itself.",
     "identify": "is given once, to Connections(..., identify=...).",
+    "on_event": "is given once, to Connections(..., on_event=...).",
 }
 
 

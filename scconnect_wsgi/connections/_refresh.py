@@ -52,6 +52,7 @@ from scconnect_wsgi.errors import (
     RefreshLost,
     StoreUnavailable,
 )
+from scconnect_wsgi.events import Events
 from scconnect_wsgi.stores import Connection, FailedRefresh, Store
 from scconnect_wsgi.token import AccessToken
 
@@ -137,7 +138,8 @@ def mark_ended(store: Store, connection: Connection, code: str) -> Connection:
 class Refresher:
     """Refreshes tokens of the connections in one store, with one flow.
 
-    ``clock`` returns seconds since the epoch. ``monotonic`` and ``sleep`` are what waiting uses.
+    ``events`` hears of each refresh token that was sent. ``clock`` returns seconds since the epoch.
+    ``monotonic`` and ``sleep`` are what waiting uses.
     """
 
     def __init__(
@@ -145,12 +147,14 @@ class Refresher:
         store: Store,
         flow: ApiFlow,
         *,
+        events: Events | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = sleep,
     ) -> None:
         self._store = store
         self._flow = flow
+        self._events = events or Events()
         self._clocks = Clocks(clock, monotonic, sleep)
         lease = flow.transport.timeout + GRACE
         self._section = ExclusiveSection(store, lease, GRACE, self._clocks)
@@ -240,7 +244,22 @@ class Refresher:
             raise
 
     def _send(self, marked: Connection, *, earlier_answer_lost: bool) -> Connection:
-        """Send the refresh token of a marked connection, and store the new token.
+        """Send the refresh token of a marked connection, and report how that went.
+
+        The site hears of it after the store, or a hook that takes long could cost the new token.
+        """
+        began_at = self._clocks.monotonic()
+        try:
+            connection = self._exchange(marked, earlier_answer_lost=earlier_answer_lost)
+        except ConnectError as error:
+            self._events.report("refresh_failed", error, self._clocks.monotonic() - began_at)
+            raise
+        if not connection.ended:
+            self._events.report("token_refreshed", seconds=self._clocks.monotonic() - began_at)
+        return connection
+
+    def _exchange(self, marked: Connection, *, earlier_answer_lost: bool) -> Connection:
+        """Exchange the refresh token of a marked connection for a new token, and store that.
 
         The mark is removed only if neither this call nor an earlier one may have used the refresh
         token up.

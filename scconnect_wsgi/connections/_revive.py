@@ -23,13 +23,14 @@ from scconnect_wsgi.errors import (
     ProviderError,
     UnclearRefusal,
 )
+from scconnect_wsgi.events import Events
 from scconnect_wsgi.stores import Connection, Store
 
 if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
 
 
-def revive(connection: Connection, store: Store, flow: ApiFlow) -> Connection:
+def revive(connection: Connection, store: Store, flow: ApiFlow, events: Events) -> Connection:
     """Return a connection that works again, or raise why it does not.
 
     A token that is due is refreshed first, once in all processes. Any other is shown to ``/me``,
@@ -44,7 +45,7 @@ def revive(connection: Connection, store: Store, flow: ApiFlow) -> Connection:
             return _save_live(store, connection)
         if not can_refresh:
             raise _refusal(connection, verdict)
-    return _refreshed(connection, store, flow)
+    return _refreshed(connection, store, flow, events)
 
 
 def _save_live(store: Store, connection: Connection) -> Connection:
@@ -69,10 +70,10 @@ def _refusal(connection: Connection, verdict: Verdict) -> ConnectError:
     )
 
 
-def _refreshed(ended: Connection, store: Store, flow: ApiFlow) -> Connection:
+def _refreshed(ended: Connection, store: Store, flow: ApiFlow, events: Events) -> Connection:
     """Return the connection with a new token, unless ``/me`` refuses that one too."""
     try:
-        connection = Refresher(store, flow).refresh_ended(ended)
+        connection = Refresher(store, flow, events=events).refresh_ended(ended)
     except UnclearRefusal:
         raise error_that_ended(ended) from None
     if connection.ended:

@@ -26,6 +26,7 @@ from scconnect_wsgi.connections._pages import MAX_EMPTY, first_page, items_of, n
 from scconnect_wsgi.connections._uploads import Fields, Files, multipart
 from scconnect_wsgi.connections._waiting import SAFE_METHODS, after_hiccups, discard, sleep
 from scconnect_wsgi.errors import ConnectError, ProviderError
+from scconnect_wsgi.events import Events
 from scconnect_wsgi.redaction import hides_locals
 from scconnect_wsgi.stores import Connection, Store
 from scconnect_wsgi.transport import (
@@ -75,10 +76,11 @@ class ApiSession(requests.Session):
         on_lost: OnLost = lambda *_: None,
         *,
         account: AccountOf | None = None,
+        events: Events | None = None,
         sleep: Callable[[float], object] = sleep,
     ) -> None:
         super().__init__()
-        self._adapter = TokenAdapter(connection, store, flow, on_lost, sleep=sleep)
+        self._adapter = TokenAdapter(connection, store, flow, on_lost, events=events, sleep=sleep)
         self._flow = flow
         self._account = account
         self._sleep = sleep

@@ -66,7 +66,8 @@ LOOKS = (
     Look("Disconnect, dark", "sc-dark sc-disconnect", "Disconnect", "Disconnecting …"),
     Look("While the popup is open", is_busy=True),
     Look("In any language", "sc-auto", "Conectar con SoundCloud", "Esperando …"),
-    Look("Of another provider", "sc-other", "Connect with Discogs"),
+    Look("Of another provider", "sc-other", "Connect with Discogs", "Waiting for Discogs …"),
+    Look("Of another provider, small", "sc-other sc-small", "Connect", "Waiting …"),
     Look("From right to left", "", "الاتصال بواسطة ساوندكلاود", "في الانتظار…", direction="rtl"),
 )
 PICTURES = (

@@ -24,7 +24,10 @@ def is_script(environ: WSGIEnvironment) -> bool:
         return False
     if environ.get("HTTP_SEC_FETCH_MODE") == "navigate":
         return False
-    return "json" in accept or "HTTP_X_REQUESTED_WITH" in environ or is_fetched(environ)
+    if "json" in accept or "HTTP_X_REQUESTED_WITH" in environ or is_fetched(environ):
+        return True
+    # fetch() in any mode. A navigation that a service worker passes on accepts HTML.
+    return environ.get("HTTP_SEC_FETCH_DEST") == "empty"
 
 
 def failure(error: ConnectError, status: str, title: str, message: str) -> Notice:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from webob import Request
@@ -23,7 +23,8 @@ from scconnect_wsgi.login._session import Session, SessionCookie, from_note
 from scconnect_wsgi.login._sessions import Logins, Sessions
 from scconnect_wsgi.login._sign_out import SignOut
 from scconnect_wsgi.login._signed_in import SignedIn, forget_users, with_privacy
-from scconnect_wsgi.middleware import NOTE, Pages, SCConnect, SiteHooks
+from scconnect_wsgi.middleware import NOTE, Pages, SCConnect, SiteHooks, changing_headers
+from scconnect_wsgi.urls import origin
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -77,6 +78,7 @@ class LoginApplication:
                 app,
                 require,
                 self._root_path,
+                self._own_origin,
                 parts.start_path,
                 parts.pages,
             )
@@ -101,16 +103,12 @@ class LoginApplication:
     def _finish(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer the callback of a flow. If it has stored a token, its user is logged in."""
 
-        def start(
-            status: str, headers: list[tuple[str, str]], *exc_info: Any
-        ) -> Callable[[bytes], object]:
+        def log_in(_status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
             note = environ.get(NOTE, "")
             cookie = self._sessions.begin(from_note(note), environ) if note else ""
-            return start_response(
-                status, with_privacy(headers, cookie) if cookie else headers, *exc_info
-            )
+            return with_privacy(headers, cookie) if cookie else headers
 
-        return self.sc_connect(environ, start)
+        return self.sc_connect(environ, changing_headers(start_response, log_in))
 
     def _root_path(self, environ: WSGIEnvironment) -> str:
         """Return the path of the site's first page, without the slash at its end."""
@@ -118,6 +116,13 @@ class LoginApplication:
             return urlsplit(self._hooks.root(Request(environ))).path
         except StartRefused:  # where the site is is not known, but a page must be shown
             return self._hooks.root_path(environ)
+
+    def _own_origin(self, environ: WSGIEnvironment) -> str:
+        """Return the origin of the site, or an empty string if that is not known."""
+        try:
+            return origin(self._hooks.root(Request(environ)))
+        except StartRefused:
+            return ""
 
     def _signed_in(self, app: WSGIApplication, parts: LoginParts) -> SignedIn:
         return SignedIn(app, self._sessions, parts.api_session, self._root_path, parts.pages)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from scconnect_wsgi.errors import new_error_id
-from scconnect_wsgi.login._answers import LinkNotice, answer
+from scconnect_wsgi.login._answers import LinkNotice, answer, is_script
 from scconnect_wsgi.login._signed_in import SESSION
 from scconnect_wsgi.middleware import Notice, Pages
 from scconnect_wsgi.query import with_query
@@ -34,8 +34,9 @@ class Gate:
     """A WSGI application around another one, which strangers do not reach if the site requires it.
 
     ``require`` is True, or a callable that says so for a request's environ. ``root_path(environ)``
-    returns the path of the site's first page, without the slash at its end; ``start_path`` is where
-    a flow starts, relative to that.
+    returns the path of the site's first page, without the slash at its end, ``own_origin(environ)``
+    the site's origin, or an empty string if that is not known. ``start_path`` is where a flow
+    starts, relative to the first page.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Gate:
         app: WSGIApplication,
         require: Require,
         root_path: Callable[[WSGIEnvironment], str],
+        own_origin: Callable[[WSGIEnvironment], str],
         start_path: str,
         pages: Pages,
     ) -> None:
         self._app = app
         self._require = require
         self._root_path = root_path
+        self._own_origin = own_origin
         self._start_path = start_path
         self._pages = pages
 
@@ -87,8 +90,15 @@ class Gate:
         raise error
 
     def _link(self, environ: WSGIEnvironment, root_path: str) -> str:
-        """Return the address that begins a login and leads back to the page that was asked for."""
-        return_to = _way_back(environ, root_path)
+        """Return the address that begins a login and leads back to the page of the user.
+
+        That is the page that was asked for. A form cannot be sent again by a link, and what a
+        script asks for is not for people, so those lead back to the page that sent them.
+        """
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or is_script(environ):
+            return_to = _referring_page(environ, self._own_origin(environ), root_path)
+        else:
+            return_to = _requested_page(environ, root_path)
         return with_query(root_path + self._start_path, {"return_to": return_to})
 
     def _page(self, environ: WSGIEnvironment, link: str) -> Notice:
@@ -119,14 +129,12 @@ class _RequireError(Exception):
         self.notice.error_id = new_error_id()
 
 
-def _way_back(environ: WSGIEnvironment, root_path: str) -> str:
-    """Return the path of the page that was asked for, or of the one that sent a form.
+def _requested_page(environ: WSGIEnvironment, root_path: str) -> str:
+    """Return the path of the page that was asked for.
 
-    A form cannot be sent again by a link. The first page stands for an address that cannot be a way
-    back, because it is too long, or could lead to another site.
+    The first page stands for an address that cannot be a way back, because it is too long, or could
+    lead to another site.
     """
-    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-        return _referring_page(environ, root_path)
     path = root_path + quote(environ.get("PATH_INFO", "").encode("latin-1", "replace"))
     query = _own_query(environ)
     for candidate in (f"{path}?{query}" if query else path, path):
@@ -137,12 +145,11 @@ def _way_back(environ: WSGIEnvironment, root_path: str) -> str:
     return f"{root_path}/"
 
 
-def _referring_page(environ: WSGIEnvironment, root_path: str) -> str:
-    """Return the page of this site that sent a form, or the first page."""
+def _referring_page(environ: WSGIEnvironment, own_origin: str, root_path: str) -> str:
+    """Return the path of the page of this site that sent a request, or of the first page."""
     referer = environ.get("HTTP_REFERER", "")
-    sender = environ.get("HTTP_ORIGIN", "")
     first_page = f"{root_path}/"
-    if not origin(sender) or origin(referer) != origin(sender):
+    if not own_origin or origin(referer) != own_origin:
         return first_page
     parts = urlsplit(referer)
     try:

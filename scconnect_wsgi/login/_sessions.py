@@ -22,6 +22,7 @@ from scconnect_wsgi.account import Account
 from scconnect_wsgi.errors import ConfigurationError, StartRefused, StorageFailed, Undecipherable
 from scconnect_wsgi.login._session import Session, SessionCookie
 from scconnect_wsgi.middleware import CLOCK_SKEW, SiteHooks
+from scconnect_wsgi.numeric import is_whole
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -152,9 +153,8 @@ class Sessions:
 
 def checked_max_age(max_age: object) -> int:
     """Return the seconds that a session lasts. Raises ConfigurationError."""
-    is_number = isinstance(max_age, int) and not isinstance(max_age, bool)
-    if not is_number or not 0 < max_age <= MAX_AGE:  # type: ignore[operator]
+    if not is_whole(max_age) or not 0 < max_age <= MAX_AGE:
         raise ConfigurationError(
             "max_age", f"must be a whole number of seconds above 0, and at most {MAX_AGE}."
         )
-    return int(max_age)  # type: ignore[call-overload,no-any-return]
+    return max_age

@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scconnect_wsgi.errors import StorageFailed
 from scconnect_wsgi.login._answers import answer, failure
 from scconnect_wsgi.login._sessions import Sessions, Verdict
+from scconnect_wsgi.middleware import changing_headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -91,21 +92,20 @@ class SignedIn:
     ) -> StartResponse:
         """Return a ``start_response`` that keeps the response private, and sets the cookie."""
 
-        def start(
-            status: str, headers: list[tuple[str, str]], *exc_info: Any
-        ) -> Callable[[bytes], object]:
+        def add(_status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
             cookie = verdict.cookie
             if verdict.session is not None and environ.get(DISCONNECTED) == verdict.session.id:
                 cookie = self._sessions.removal(environ)
-            return start_response(status, with_privacy(headers, cookie), *exc_info)
+            return with_privacy(headers, cookie)
 
-        return start
+        return changing_headers(start_response, add)
 
     def _unavailable(self, error: StorageFailed, environ: WSGIEnvironment) -> WSGIApplication:
         log.error(
-            "Whether a user is still logged in is not known: %s (error_id %s)",
+            "Whether a user is still logged in is not known: %s (error_id %s) See %s",
             error.message,
             error.error_id,
+            error.documentation,
         )
         page = failure(
             error,

@@ -41,7 +41,7 @@ from scconnect_wsgi.middleware._files import CLOSE_CSP, asset_folder
 from scconnect_wsgi.middleware._guard import is_fetched, is_from_own_site
 from scconnect_wsgi.middleware._hooks import OnFailure, SiteHooks
 from scconnect_wsgi.middleware._pages import Message, Notice, PageLook, Pages
-from scconnect_wsgi.middleware._responses import FixedResponse, redirect
+from scconnect_wsgi.middleware._responses import FixedResponse, changing_headers, redirect
 from scconnect_wsgi.middleware._scconnect import HAND_OVER, HandOver, SCConnect
 from scconnect_wsgi.middleware._translations import Texts, sentences
 
@@ -63,6 +63,7 @@ __all__ = [
     "SiteHooks",
     "Texts",
     "asset_folder",
+    "changing_headers",
     "describe",
     "is_fetched",
     "is_from_own_site",

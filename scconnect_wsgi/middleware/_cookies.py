@@ -39,6 +39,7 @@ from scconnect_wsgi.middleware._cookie_header import (
     wire_name,
 )
 from scconnect_wsgi.middleware._flow_state import FlowState, StateCodec
+from scconnect_wsgi.numeric import is_whole
 
 if TYPE_CHECKING:
     from scconnect_wsgi.encryption import Encryption
@@ -85,12 +86,12 @@ class FlowCookies:
             refuse_credentials(keys, is_credential, "secret_key")
             if encryption is not None:
                 encryption.refuse_credentials(is_credential, "encryption")
-        if not isinstance(max_age, int) or not 0 < max_age <= MAX_AGE:
+        if not is_whole(max_age) or not 0 < max_age <= MAX_AGE:
             raise ConfigurationError(
                 "cookie_max_age", f"must be above 0 and at most {MAX_AGE} seconds."
             )
         self._codec = StateCodec(keys, audience, encryption)
-        self._max_age = max_age
+        self.max_age: int = max_age
         self._clock = clock
 
     def issue(
@@ -120,8 +121,8 @@ class FlowCookies:
         if room < 0:
             raise ProviderError("The provider's request token is too long to be kept in a cookie.")
         set_cookies = [
-            set_cookie(name, value, self._max_age),
-            set_cookie(signature_name, signature, self._max_age),
+            set_cookie(name, value, self.max_age),
+            set_cookie(signature_name, signature, self.max_age),
         ]
         finished = _finished(cookies)
         if key in finished:  # the provider gave the request token of a finished flow again
@@ -247,7 +248,7 @@ class FlowCookies:
         found = {}
         for key in _flow_sizes(cookies):
             state = self._open(cookies, key)
-            if state is not None and self._age(state) <= self._max_age:
+            if state is not None and self._age(state) <= self.max_age:
                 found[key] = state
         return found
 
@@ -258,9 +259,9 @@ class FlowCookies:
     def _check_age(self, state: FlowState) -> None:
         """Raise FlowExpired for a flow that is too old, or that began in the future."""
         age = self._age(state)
-        if age > self._max_age:
-            unit = "second" if self._max_age == 1 else "seconds"
-            raise FlowExpired(f"This flow took longer than {self._max_age} {unit}. Start again.")
+        if age > self.max_age:
+            unit = "second" if self.max_age == 1 else "seconds"
+            raise FlowExpired(f"This flow took longer than {self.max_age} {unit}. Start again.")
         if age < -CLOCK_SKEW:
             raise FlowExpired(
                 "This flow was started in the future: the clocks of this site's hosts differ."
@@ -271,7 +272,7 @@ class FlowCookies:
         name = wire_name(FINISHED, secure)
         if not keys:
             return remove_cookie(name)
-        return set_cookie(name, ".".join(keys), self._max_age)
+        return set_cookie(name, ".".join(keys), self.max_age)
 
 
 def user_mark(user: str | None) -> str:

@@ -27,6 +27,7 @@ class Description:
     callback_path: str
     relaying_url: str
     assets_path: str
+    cookie_max_age: int
     names_users: bool
     sign_in_path: str
     answers_failures: bool
@@ -55,6 +56,7 @@ def describe(site: SCConnect) -> Description:
         callback_path=site._callback_path,
         relaying_url=site._relay.callback_url("") if site._relay.has_callback_url else "",
         assets_path=site._assets_path,
+        cookie_max_age=site._cookies.max_age,
         names_users=site._hooks.name_users,
         sign_in_path=site._sign_in_path.partition("?")[0],
         answers_failures=site._hands_failures_over or site._hooks.answers_failures,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from webob import Request, Response
 
 from scconnect_wsgi.errors import ConnectError, FlowFinished, StorageFailed
+from scconnect_wsgi.events import FlowEvents
 from scconnect_wsgi.middleware._environ import strip_query
 from scconnect_wsgi.middleware._hand_over import warn_if_lost
 from scconnect_wsgi.middleware._replay import Outcome
@@ -39,11 +40,12 @@ class Ending:
     at any step goes to the same page as a success. ``close_page`` is the path of close.html,
     ``return_to`` the path that the link named instead, if any, and ``cookies`` are Set-Cookie
     values. ``extra`` is added to the fields of that page. ``settle`` is called with the outcome as
-    soon as it is known, for whoever waits for it.
+    soon as it is known, for whoever waits for it. ``events`` tells the site how the flow ends.
     """
 
     request: Request
     close_page: str
+    events: FlowEvents
     return_to: str = ""
     cookies: list[str] = field(default_factory=list)
     extra: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Ending:
         if isinstance(result, Response):
             return self._answered_by(result, failure)
         location = self.address(result or {})
+        self.events.ended(failure)
         self.settle(Outcome(location, location, note=self.request.environ.get(NOTE, "")))
         return redirect(location, self.cookies)
 
@@ -128,6 +131,7 @@ class Ending:
         if failure is None and status >= 400:
             failure = StorageFailed(f"The site answered with the status {status}.")
             _log_for_a_repeat(failure)
+        self.events.ended(failure)
         shared = self.address(failure.fields() if failure else {})
         location = shared
         cookies = []
@@ -149,6 +153,7 @@ class Ending:
             "is connected; the exception is in the log of the server."
         )
         _log_for_a_repeat(error)
+        self.events.ended(error)
         location = self.address(error.fields())
         settle(Outcome(location, location))
 
@@ -157,7 +162,8 @@ def _log_for_a_repeat(error: ConnectError) -> None:
     """Log the failure that the page hears of if the same callback comes again."""
     log.warning(
         "The flow of a callback was interrupted, or the site answered it with an error. If the "
-        "callback comes again, the page gets %s. (error_id %s)",
+        "callback comes again, the page gets %s. (error_id %s) See %s",
         error.code,
         error.error_id,
+        error.documentation,
     )

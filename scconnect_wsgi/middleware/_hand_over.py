@@ -8,11 +8,12 @@ strict_slashes), without one, or on https. The browser follows it to a request t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from scconnect_wsgi.middleware._environ import script_path
+from scconnect_wsgi.middleware._responses import changing_headers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -33,16 +34,14 @@ def warn_if_lost(app: WSGIApplication, name: str) -> WSGIApplication:
         mount = unquote(script_path(environ))
         path = environ["PATH_INFO"]
 
-        def start(
-            status: str, headers: list[tuple[str, str]], *exc_info: Any
-        ) -> Callable[[bytes], object]:
+        def look(status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
             if status.startswith(_REDIRECTS):
                 target = _path_of_location(headers, mount + path).removeprefix(mount)
                 if target.rstrip("/") == path.rstrip("/"):
                     _warn(path, target, name)
-            return start_response(status, headers, *exc_info)
+            return headers
 
-        return app(environ, start)
+        return app(environ, changing_headers(start_response, look))
 
     return application
 

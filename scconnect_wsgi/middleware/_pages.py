@@ -12,6 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlencode
 
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.errors import new_error_id
 from scconnect_wsgi.middleware._files import BrowserFile, asset_folder, close_page
 from scconnect_wsgi.middleware._responses import NOT_FOR_WORKERS, FixedResponse
@@ -119,7 +120,12 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
         """Log the failure that the page is about, if it is about one."""
         if self.error_id:
             log.warning(
-                "%s: %s. %s (error_id %s)", self.status, self.title, self.message, self.error_id
+                "%s: %s. %s (error_id %s) See %s",
+                self.status,
+                self.title,
+                self.message,
+                self.error_id,
+                entry(self.title),
             )
 
     def response(self, look: PageLook) -> FixedResponse:
@@ -189,7 +195,12 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
         if not self.error_id:
             return ""
         sentence = html.escape(language.translate("If you report this, mention the error {id}."))
-        return f"<p>{filled(sentence, {'id': f'<code>{self.error_id}</code>'})}</p>"
+        # For the people who run the site. noreferrer, because the query may hold a code.
+        link = (
+            f'<a class="entry" href="{entry(self.title)}" target="_blank" rel="noreferrer">'
+            f"<code>{self.error_id}</code></a>"
+        )
+        return f"<p>{filled(sentence, {'id': link})}</p>"
 
 
 class QuietNotice(Notice):

@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 from itsdangerous import BadData, Signer
@@ -39,7 +39,7 @@ from scconnect_wsgi.flow import Departure, Flow, RelayedFlow
 from scconnect_wsgi.keys import checked_keys, refuse_credentials
 from scconnect_wsgi.middleware._cookies import CLOCK_SKEW, MAX_AGE
 from scconnect_wsgi.middleware._responses import redirect
-from scconnect_wsgi.urls import checked_root, checked_url, origin
+from scconnect_wsgi.urls import LOOPBACK, checked_root, checked_url, origin
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -161,10 +161,22 @@ class Relay:
 
         ``base_url`` is the option of SCConnect: a callable, or None, may be any root.
         """
-        if not self._registered or self._tags is not None:
+        root = checked_root(base_url, "base_url") if isinstance(base_url, str) else ""
+        if root and self._is_own(root):
+            self._refuse_own_root(root)
+        elif self._registered and self._tags is None:
+            self._refuse_missing_key()
+
+    def _refuse_own_root(self, root: str) -> None:
+        """Raise ConfigurationError if ``relay_to`` names the deployment at ``root``, this one."""
+        if self._allowed.isdisjoint({root, origin(root)}):
             return
-        if isinstance(base_url, str) and self._is_own(checked_root(base_url, "base_url")):
-            return
+        raise ConfigurationError(
+            "relay_to",
+            "must name other deployments only, and base_url, the address of this one, is in it.",
+        )
+
+    def _refuse_missing_key(self) -> NoReturn:
         raise ConfigurationError(
             "relay_key",
             "is missing: callback_url is the address of another deployment, which sends the user "
@@ -190,12 +202,15 @@ class Relay:
         tag = partial(self._tags.tag, root=_normal(root), lifetime=self._lifetime)
         return self._relayed_flow.begin_relayed(callback_url, tag)
 
-    def forward(self, query: Mapping[str, str], raw: str, root: str) -> WSGIApplication | None:
+    def forward(
+        self, query: Mapping[str, str], raw: str, *, root: str, host: str
+    ) -> WSGIApplication | None:
         """Return the redirect that leads a callback to the deployment that it belongs to.
 
         ``query`` is the callback's query, ``raw`` the same as it came, ``root`` the root of this
-        deployment. Returns None for a callback that belongs here. Raises FlowMismatch or
-        FlowExpired for one that names another deployment and must not be sent there.
+        deployment, ``host`` the Host of the request. Returns None for a callback that belongs here.
+        Raises FlowMismatch or FlowExpired for one that names another deployment and must not be
+        sent there.
         """
         tag = self._relayed_flow.relay_tag(query) if self._relayed_flow else ""
         if not tag:
@@ -206,6 +221,12 @@ class Relay:
         if named is None and self._tags is None:  # no deployment has made this
             return None
         target = self._checked_target(tag, named, root)
+        if _leads_here(target, root, host):
+            raise FlowMismatch(
+                f"The provider's answer belongs to the deployment at {target}, but the deployment "
+                f"at {root} answers there, and would send the user to itself forever. For the "
+                "developer: take that address out of relay_to, or use it as base_url."
+            )
         log.info("A callback was sent on to the deployment at %s, to which it belongs.", target)
         # Printable ASCII only: a header must not hold anything else
         kept = quote(raw.encode("latin-1", "replace"), safe=_QUERY_CHARACTERS)
@@ -254,6 +275,19 @@ class Relay:
 def _normal(root: str) -> str:
     """Return a root as it is compared: a Host header may have capitals, or the default port."""
     return f"{origin(root)}{urlsplit(root).path}"
+
+
+def _leads_here(target: str, root: str, host: str) -> bool:
+    """Return whether a request to ``target`` would come back to the deployment at ``root``.
+
+    ``host`` is the Host of a request that has arrived here. A proxy may have put a loopback host
+    into it, which says nothing about the public address of this deployment.
+    """
+    to = urlsplit(target)
+    own = urlsplit(root)
+    if to.hostname in LOOPBACK and own.hostname not in LOOPBACK:
+        return False
+    return to.path == own.path and origin(f"{to.scheme}://{host}") == origin(to)
 
 
 def _is_root(text: str) -> bool:

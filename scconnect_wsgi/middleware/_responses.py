@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    Headers = list[tuple[str, str]]
 
 _PRIVATE = [("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
 # Service workers keep responses in a cache that knows no Cache-Control, as Workbox's
@@ -52,6 +55,26 @@ def redirect(location: str, cookies: Sequence[str]) -> WSGIApplication:
     return FixedResponse("303 See Other", headers, b"")
 
 
+def changing_headers(
+    start_response: StartResponse, change: Callable[[str, Headers], Headers]
+) -> StartResponse:
+    """Return a ``start_response`` that sends ``change(status, headers)`` in place of the headers.
+
+    The application may give it ``exc_info`` by keyword, which many servers accept. It is passed on
+    by position, which all of them do (PEP 3333).
+    """
+
+    def start(
+        status: str, headers: Headers, exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        changed = change(status, headers)
+        if exc_info is None:
+            return start_response(status, changed)
+        return start_response(status, changed, exc_info)
+
+    return start
+
+
 def observed(
     app: WSGIApplication,
     on_start: Callable[[str, Sequence[tuple[str, str]]], object],
@@ -65,16 +88,14 @@ def observed(
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         has_begun = False
 
-        def start(
-            status: str, headers: list[tuple[str, str]], *exc_info: Any
-        ) -> Callable[[bytes], object]:
+        def begin(status: str, headers: Headers) -> Headers:
             nonlocal has_begun
             has_begun = True
             on_start(status, headers)
-            return start_response(status, headers, *exc_info)
+            return headers
 
         try:
-            body = app(environ, start)
+            body = app(environ, changing_headers(start_response, begin))
         except BaseException:
             on_failure()
             raise
@@ -125,15 +146,12 @@ def with_cookies(app: WSGIApplication, cookies: Sequence[str]) -> WSGIApplicatio
     Caches and referrers are kept out as well, unless the application has its own headers for them.
     """
 
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(
-            status: str, headers: list[tuple[str, str]], *exc_info: Any
-        ) -> Callable[[bytes], object]:
-            given = {name.lower() for name, _ in headers}
-            added = [header for header in _PRIVATE if header[0].lower() not in given]
-            added += [("Set-Cookie", cookie) for cookie in cookies]
-            return start_response(status, [*headers, *added], *exc_info)
+    def add(_status: str, headers: Headers) -> Headers:
+        given = {name.lower() for name, _ in headers}
+        private = [header for header in _PRIVATE if header[0].lower() not in given]
+        return [*headers, *private, *(("Set-Cookie", cookie) for cookie in cookies)]
 
-        return app(environ, start)
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return app(environ, changing_headers(start_response, add))
 
     return application

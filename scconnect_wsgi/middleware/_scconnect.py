@@ -30,6 +30,7 @@ from scconnect_wsgi.errors import (
     FlowExpired,
     FlowFinished,
 )
+from scconnect_wsgi.events import Events, FlowEvents, OnEvent
 from scconnect_wsgi.flow import Flow
 from scconnect_wsgi.keys import checked_keys
 from scconnect_wsgi.middleware._callback_log import CallbackLog
@@ -52,7 +53,7 @@ from scconnect_wsgi.middleware._signed_in import (
     return_page,
     sign_in_address,
 )
-from scconnect_wsgi.middleware._storage import agreed_identify, storage_behind
+from scconnect_wsgi.middleware._storage import FlowStorage, agreed_identify, storage_behind
 from scconnect_wsgi.middleware._translations import Texts
 from scconnect_wsgi.query import with_query
 from scconnect_wsgi.redaction import forget_locals, hides_locals
@@ -106,7 +107,8 @@ class SCConnect:
     request)`` may answer a failure as ``store_token`` answers a success; with HAND_OVER the wrapped
     application finds ``scconnect.error``. With an Encryption the cookies cannot be read either.
     ``texts`` has the site's own sentences for the pages that the middleware shows itself: for each
-    language those that take the place of our English ones. Paths are relative to the mount.
+    language those that take the place of our English ones. ``on_event(event)`` hears of each flow
+    that starts, connects or fails, for metrics: an Event. Paths are relative to the mount.
 
     Several deployments may share one callback URL at the provider (docs/relay.md).
     ``callback_url`` is the registered one, if it is another deployment's; that one has
@@ -137,15 +139,10 @@ class SCConnect:
         relay_to: Sequence[str] = (),
         relay_key: str | bytes | Sequence[str | bytes] | None = None,
         texts: Texts | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
-        if store_token is not HAND_OVER and not callable(store_token):
-            raise ConfigurationError("store_token", "must be a callable, or HAND_OVER.")
-        if store_token is not HAND_OVER:
-            check_callable("store_token", store_token, ["token", "request"])
-        if not callable(app):
-            raise ConfigurationError("app", "must be a WSGI application.")
-        if not isinstance(getattr(flow, "audience", None), str):
-            raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
+        _check_parts(app, flow, store_token)
+        check_callable("on_event", on_event, ["event"])
         self._app = app
         self._flow = flow
         # These two are not part of the Flow contract: somebody else's flow may lack them
@@ -176,18 +173,14 @@ class SCConnect:
             lifetime=cookie_max_age,
         )
         self._relay.check_root(base_url)
-        _warn_of_one_key(secret_key, relay_key)
+        _refuse_one_key(secret_key, relay_key)
         url_is_derived = self._hooks.root_is_derived and not self._relay.has_callback_url
         self._callback_log = CallbackLog(client_id, url_is_derived)
         _warn_of_a_sandbox(base_url, flow)
         self._store_token = store_token
         self._hands_failures_over = on_failure is HAND_OVER
-        shared = None
-        if storage is not None and storage.outcomes is not None:
-            keys = checked_keys(secret_key, "secret_key")
-            lifetime = cookie_max_age + 2 * CLOCK_SKEW  # no cookie of the flow is accepted later
-            shared = SharedOutcomes(storage.outcomes, keys, flow.audience, lifetime)
-        self._outcomes = Outcomes(ReplayGuard(), shared)
+        self._outcomes = _outcomes(storage, secret_key, flow.audience, cookie_max_age)
+        self._events = Events(on_event)
         self._assets_path = checked_path(assets_path, "assets_path")
         # Every path that begins with "/sc-connect/" is between these two: 0 follows the slash
         self._assets_first = f"{assets_path}/"
@@ -201,6 +194,8 @@ class SCConnect:
             **files,
         }
         self._check_paths(files)
+        if isinstance(base_url, str):
+            self._check_root(base_url)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer our own addresses; pass everything else through, untouched."""
@@ -231,6 +226,15 @@ class SCConnect:
                 "access_token_path", "must differ from the paths of the browser files."
             )
 
+    def _check_root(self, base_url: str) -> None:
+        """Raise ConfigurationError if ``base_url`` is the address of one of the two endpoints."""
+        path = urlsplit(base_url).path.rstrip("/")
+        for endpoint in (self._start_path, self._callback_path):
+            if path.endswith(endpoint.rstrip("/")):
+                raise ConfigurationError(
+                    "base_url", f"must be the address of the site, without {endpoint} at its end."
+                )
+
     def _answer(
         self, handle: Handler, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
@@ -239,6 +243,8 @@ class SCConnect:
             response = handle(environ)
         except Notice as notice:
             notice.log()
+            if notice.error_id and notice.code:  # it ends a flow
+                self._events.report("failed", notice)
             response = self._pages.response(notice, environ, self._hooks.root_path(environ))
         return response(environ, start_response)
 
@@ -284,6 +290,7 @@ class SCConnect:
             ending.return_to,
             departure.authorize_url,
         )
+        ending.events.started()
         return redirect(departure.authorize_url, cookies)
 
     def _start_address(self, root_path: str, query: Mapping[str, str], return_to: str) -> str:
@@ -331,7 +338,7 @@ class SCConnect:
         """Return the response to a callback that belongs to another deployment, or None."""
         raw = ending.request.environ.get("QUERY_STRING", "")
         try:
-            return self._relay.forward(query, raw, root)
+            return self._relay.forward(query, raw, root=root, host=ending.request.host)
         except ConnectError:
             # The page with the button is at the other deployment: close.html knows by this
             ending.extra = {"relay": "refused"}
@@ -393,18 +400,54 @@ class SCConnect:
         forget_locals(error).with_traceback(None)
         # A user who refuses is nobody's fault
         level = logging.INFO if isinstance(error, AccessDenied) else logging.WARNING
-        log.log(level, "%s: %s (error_id %s)", error.code, error.message, error.error_id)
+        log.log(
+            level,
+            "%s: %s (error_id %s) See %s",
+            error.code,
+            error.message,
+            error.error_id,
+            error.documentation,
+        )
+        ending.events.ended(error)
         if self._hands_failures_over:
             return ending.hand_over(self._app, "scconnect.error", error)
         return ending.with_result(self._hooks.failed(error, ending.request), error)
 
     def _ending(self, environ: WSGIEnvironment) -> Ending:
         """Return the Ending of a request whose public root is not known yet."""
-        return Ending(Request(environ), self._close_page(script_path(environ)))
+        close_page = self._close_page(script_path(environ))
+        return Ending(Request(environ), close_page, FlowEvents(self._events))
 
     def _close_page(self, root_path: str) -> str:
         """Return the address of close.html: a path, so that it cannot lead to another origin."""
         return f"{root_path}{self._assets_path}/close.html"
+
+
+def _check_parts(app: object, flow: object, store_token: object) -> None:
+    """Raise ConfigurationError for an application, a flow or a storage of the wrong kind."""
+    if store_token is not HAND_OVER:
+        if not callable(store_token):
+            raise ConfigurationError("store_token", "must be a callable, or HAND_OVER.")
+        check_callable("store_token", store_token, ["token", "request"])
+    if not callable(app):
+        raise ConfigurationError("app", "must be a WSGI application.")
+    if not isinstance(getattr(flow, "audience", None), str):
+        raise ConfigurationError("flow", "must be an OAuth2(...) or an OAuth1(...).")
+
+
+def _outcomes(
+    storage: FlowStorage | None,
+    secret_key: str | bytes | Sequence[str | bytes],
+    audience: str,
+    cookie_max_age: int,
+) -> Outcomes:
+    """Return the outcomes of flows, which all processes share if the storage can keep them."""
+    if storage is None or storage.outcomes is None:
+        return Outcomes(ReplayGuard(), None)
+    keys = checked_keys(secret_key, "secret_key")
+    lifetime = cookie_max_age + 2 * CLOCK_SKEW  # no cookie of the flow is accepted later
+    shared = SharedOutcomes(storage.outcomes, keys, audience, lifetime)
+    return Outcomes(ReplayGuard(), shared)
 
 
 def _warn_of_a_sandbox(base_url: object, flow: Flow) -> None:
@@ -417,18 +460,19 @@ def _warn_of_a_sandbox(base_url: object, flow: Flow) -> None:
         log.warning("base_url %s", problem)
 
 
-def _warn_of_one_key(
+def _refuse_one_key(
     secret_key: str | bytes | Sequence[str | bytes],
     relay_key: str | bytes | Sequence[str | bytes] | None,
 ) -> None:
-    """Log a warning if a key that other deployments have signs the cookies of this one."""
+    """Raise ConfigurationError if a key that other deployments have signs the cookies here."""
     if relay_key is None:
         return
     shared = checked_keys(relay_key, "relay_key")
     if any(key in shared for key in checked_keys(secret_key, "secret_key")):
-        log.warning(
-            "relay_key and secret_key are the same. Every deployment has the relay_key, and could "
-            "make cookies of this site with it. `scconnect secret` makes another one."
+        raise ConfigurationError(
+            "relay_key",
+            "must not be the secret_key: every deployment has the relay_key, and could forge "
+            "cookies of this site with it. `scconnect secret` makes another one.",
         )
 
 

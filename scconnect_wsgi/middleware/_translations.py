@@ -27,6 +27,10 @@ _TAG = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*")  # RFC 5646 section 2.1, witho
 _RIGHT_TO_LEFT = ("ar", "dv", "fa", "he", "ps", "ur", "yi")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _TEXTS_OF_CLOSE_PAGE = re.compile("data-texts='([^']*)'")
+_NO_SCRIPT = re.compile(r"<noscript>.*?</noscript>", re.DOTALL)
+# What close.html says in every language if no script can choose one
+_SHOWN = "The site shows whether you are connected."
+_BACK = "Back to the site"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Translations:
     """
 
     def __init__(self, own: Texts | None = None) -> None:
-        checked = _checked(own or {})
+        checked = {} if own is None else _checked(own)
         self._close_texts = _merged(_texts_of_close_page(), checked) if checked else None
         texts = _merged(_texts_of_pages(), checked)
         self._languages = {tag: Language(tag, texts[tag]) for tag in texts}
@@ -83,7 +87,25 @@ class Translations:
         if self._close_texts is None:
             return close_page
         texts = html.escape(json.dumps(self._close_texts, ensure_ascii=False))
-        return _TEXTS_OF_CLOSE_PAGE.sub(lambda _: f"data-texts='{texts}'", close_page)
+        no_script = without_script(self._close_texts)
+        page = _TEXTS_OF_CLOSE_PAGE.sub(lambda _: f"data-texts='{texts}'", close_page)
+        return _NO_SCRIPT.sub(lambda _: no_script, page)
+
+
+def without_script(texts: Texts) -> str:
+    """Return the element of close.html for browsers without scripts, in each of the languages."""
+    lines = ["<noscript>"]
+    for tag in texts:
+        language = Language(tag, texts[tag])
+        if tag != ENGLISH and not {_SHOWN, _BACK} <= language.texts.keys():
+            continue
+        shown = html.escape(language.translate(_SHOWN))
+        back = html.escape(language.translate(_BACK))
+        lines.append(
+            f'        <p lang="{tag}" dir="{language.direction}">{shown} '
+            f'<a href="../">{back}</a></p>'
+        )
+    return "\n".join([*lines, "      </noscript>"])
 
 
 def sentences() -> list[str]:

@@ -29,7 +29,7 @@ from scconnect_wsgi.flow import (
     Pending,
     Verdict,
 )
-from scconnect_wsgi.keys import checked_credential, is_one_of
+from scconnect_wsgi.keys import checked_credential, is_one_of, is_placeholder
 from scconnect_wsgi.protocols._fields import read_form, storable
 from scconnect_wsgi.provider import SOUNDCLOUD_2009, OAuth1Provider
 from scconnect_wsgi.query import with_query
@@ -132,6 +132,14 @@ class OAuth1:
     def is_credential(self, key: bytes) -> bool:
         """Return whether a key is the consumer key or the consumer secret."""
         return is_one_of(key, self._credentials["client_key"], self._credentials["client_secret"])
+
+    def placeholders(self) -> list[str]:
+        """Return the names of the credentials that are still those of a manual."""
+        given = {
+            "consumer_key": self._credentials["client_key"],
+            "consumer_secret": self._credentials["client_secret"],
+        }
+        return [name for name, text in given.items() if text and is_placeholder(text)]
 
     def begin(self, callback_url: str) -> Departure:
         """Ask for a request token (RFC 5849 section 2.1), and say where the user goes.

@@ -36,7 +36,8 @@ from scconnect_wsgi.flow import (
     Pending,
     Verdict,
 )
-from scconnect_wsgi.keys import checked_credential, is_one_of
+from scconnect_wsgi.keys import checked_credential, is_one_of, is_placeholder
+from scconnect_wsgi.numeric import is_number
 from scconnect_wsgi.protocols._fields import looks_like_a_form, read_form, read_json, storable
 from scconnect_wsgi.provider import SOUNDCLOUD, OAuth2Provider
 from scconnect_wsgi.query import with_query
@@ -149,6 +150,11 @@ class OAuth2:
     def is_credential(self, key: bytes) -> bool:
         """Return whether a key is the client id or the client secret."""
         return is_one_of(key, self._client.id, self._client.secret)
+
+    def placeholders(self) -> list[str]:
+        """Return the names of the credentials that are still those of a manual."""
+        given = {"client_id": self._client.id, "client_secret": self._client.secret}
+        return [name for name, text in given.items() if text and is_placeholder(text)]
 
     def begin(self, callback_url: str) -> Departure:
         """Choose state and code verifier, and say where the user goes (OAuth 2.1 section 4.1.1).
@@ -504,9 +510,7 @@ def _seconds(value: object) -> int | float | None:
     if isinstance(value, str):
         number = _NUMBER.fullmatch(value.strip())
         return int(number[1]) if number else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return value
+    return value if is_number(value) else None
 
 
 def _scope(scope: object) -> str | None:

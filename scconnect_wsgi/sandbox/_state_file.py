@@ -26,10 +26,10 @@ from scconnect_wsgi.sandbox._records import (
     User,
 )
 from scconnect_wsgi.sandbox._state import State
+from scconnect_wsgi.sandbox._state_shape import FORMAT, WrongStateError, check_state
 
 log: logging.Logger = logging.getLogger(__name__)
 
-FORMAT = 1
 IN_USE = "The state file is in use by another sandbox. Stop that one, or give another name."
 
 
@@ -42,7 +42,7 @@ class StateNotKeptError(Exception):
 
 
 class StateFile:
-    """A file that keeps a state. The first use reads the file, if it is there.
+    """A file that keeps a state. The first use reads the file, unless it is new or empty.
 
     Only its owner may read it. Raises StateFileError if the file is damaged, cannot be written, or
     is in use by another sandbox.
@@ -55,9 +55,8 @@ class StateFile:
         self._lock = _Lock()
         weakref.finalize(self, self._lock.release)
         try:
-            if self._path.exists():
-                self._take()
-                self._load()
+            self._take()
+            self._load()
             self._write()
         except OSError as error:
             raise StateFileError(
@@ -84,20 +83,34 @@ class StateFile:
                 self._written = text
 
     def _take(self) -> None:
-        """Lock the file that is there. Raises StateFileError if another sandbox has it."""
-        handle = os.open(self._path, os.O_RDONLY)
+        """Lock the file. Raises StateFileError if another sandbox has it.
+
+        A file that is not there is made first, so that only one of two sandboxes that begin at the
+        same moment gets it.
+        """
+        handle = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o600)
         self._lock.take(handle)
         if not os.path.samestat(os.fstat(handle), os.stat(self._path)):
             raise StateFileError(IN_USE)  # the other one has just replaced it
 
     def _load(self) -> None:
+        text = self._path.read_bytes()
+        if not text:
+            return
         try:
-            _restore(self._state, json.loads(self._path.read_text("utf-8")))
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            raise StateFileError(
-                f"The state file {self._path} is damaged, or was not written by a sandbox. Give "
-                "another name, or move it away to begin anew."
-            ) from None
+            kept = json.loads(text.decode("utf-8"))
+            check_state(kept)
+        except WrongStateError as error:
+            raise self._damaged(f": {error}") from None
+        except (ValueError, RecursionError):  # no UTF-8, no JSON, or nested without end
+            raise self._damaged("") from None
+        _restore(self._state, kept)
+
+    def _damaged(self, problem: str) -> StateFileError:
+        return StateFileError(
+            f"The state file {self._path} is damaged, or was not written by a sandbox{problem}. "
+            "Give another name, or move it away to begin anew."
+        )
 
     def _replace(self, text: str) -> None:
         """Put a new file in the place of the old one; a reader sees either of them whole."""
@@ -168,9 +181,7 @@ def _to_dict(state: State) -> dict[str, Any]:
 
 
 def _restore(state: State, kept: Mapping[str, Any]) -> None:
-    """Fill a new state with what was kept. Raises an error of any kind for anything else."""
-    if kept["format"] != FORMAT:
-        raise ValueError("another format")
+    """Fill a new state with what was kept, and has been checked."""
     grants = [Grant(**fields) for fields in kept["grants"]]
 
     def granted(records: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

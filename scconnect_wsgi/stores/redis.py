@@ -132,6 +132,8 @@ class RedisStore:
                 "must be a Redis URL or a redis.Redis client, neither one for asyncio nor a "
                 f"pipeline, and not {type(server).__module__}.{type(server).__name__}.",
             )
+        if not isinstance(prefix, str):
+            raise ConfigurationError("prefix", f"must be a string, not {type(prefix).__name__}.")
         self._prefix = prefix
         self._codec = TokenCodec(encryption)
         self._outcome_codec = OutcomeCodec(encryption)

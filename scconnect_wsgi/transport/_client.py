@@ -21,6 +21,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from scconnect_wsgi.errors import ConfigurationError, ProviderError, ProviderUnavailable
+from scconnect_wsgi.numeric import is_number, is_whole
 from scconnect_wsgi.redaction import hides_all_locals
 from scconnect_wsgi.transport._deadline import Deadline, deadline
 from scconnect_wsgi.transport._failures import Failure, error_for, error_for_status
@@ -85,11 +86,11 @@ class Transport:
     )
 
     def __post_init__(self) -> None:
-        if not isinstance(self.timeout, (int, float)) or not 0 < self.timeout <= 300:
+        if not is_number(self.timeout) or not 0 < self.timeout <= 300:
             raise ConfigurationError(
                 "timeout", "must be a number of seconds, above 0 and at most 300."
             )
-        if not isinstance(self.max_bytes, int) or self.max_bytes < 1:
+        if not is_whole(self.max_bytes) or self.max_bytes < 1:
             raise ConfigurationError("max_bytes", "must be a whole number of at least 1.")
         if self.proxy is not None:
             _check_proxy(self.proxy)

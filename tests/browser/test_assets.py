@@ -83,7 +83,7 @@ def test_page_html_takes_its_fields_and_runs_no_script():
     assert [attrs["href"] for tag, attrs in tags if tag == "a"] == ["/shop/"]
 
 
-@pytest.mark.parametrize("file", ["README.md", "docs/browser.md", *EXAMPLES])
+@pytest.mark.parametrize("file", ["README.md", "docs/browser.md", "docs/button.md", *EXAMPLES])
 def test_what_a_site_copies_shows_the_drawing_and_not_a_blurred_picture(file):
     text = (CHECKOUT / file).read_text("utf-8")
     assert re.findall(r"(?:src=[\"']?|\]\()[^\s\"')]*sc-[a-z-]*\.png", text) == []
@@ -498,6 +498,25 @@ def test_the_id_of_a_failure_is_shown_and_nothing_else_of_a_query(context, world
     page = opened(context, f"{world.site}/sc-connect/close.html?{query}")
     page.wait_for_selector("h1:text('onnected')")
     assert page.inner_text("#error-id") == shown
+
+
+@browser_test
+@pytest.mark.parametrize(
+    ("code", "anchor"),
+    [("flow_expired", "flow-expired"), ("access_denied", "access-denied"), ("mine", None)],
+)
+def test_the_id_leads_to_the_entry_of_a_code_of_ours(context, world, code, anchor):
+    """It tells nobody where it was: the query is the business of this site."""
+    page = opened(context, f"{world.site}/sc-connect/close.html?error={code}&error_id=1a2b3c4d")
+    page.wait_for_selector("text=Error 1a2b3c4d")
+    links = page.query_selector_all("#error-id a")
+    if anchor is None:
+        assert links == []
+        return
+    (link,) = links
+    assert link.get_attribute("href").endswith(f"/en/stable/troubleshooting.html#{anchor}")
+    assert link.get_attribute("rel") == "noreferrer"
+    assert link.get_attribute("target") == "_blank"
 
 
 OPENER_OF_ANOTHER_SITE = """url => {

@@ -13,6 +13,8 @@ from support.site import JOE
 from support.windows import closed, heard, opened, popup_of, press
 from support.world import ASSETS, NO_POPUP, endpoint, pairs, prepare
 
+from scconnect_wsgi.documentation import entry
+
 pytestmark = pytest.mark.browser
 
 CLOSE_JS = (ASSETS / "close.js").read_text("utf-8")
@@ -336,6 +338,7 @@ def test_the_page_is_told_of_a_failure_and_its_likely_cause_in_its_console(
     assert said == ["sc-connect:", code, "What # happened."]
     known = re.search(rf"const ADVICE = new Map.*?\['{code}',\s+'(.{{20}})", CLOSE_JS, re.DOTALL)
     assert advice.startswith(known[1] if known else "This is not a code of scconnect_wsgi")
+    assert advice.endswith(f" See {entry(code)}") == (code in CODES)
     assert heard(page) == [[["error", code], ["error_description", "What # happened."]]]
     assert page.url == url
 

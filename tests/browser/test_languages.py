@@ -14,7 +14,7 @@ from scconnect_wsgi.middleware import asset_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-DOCS = (CHECKOUT / "docs" / "translations.md").read_text("utf-8")
+DOCS = (CHECKOUT / "docs" / "button.md").read_text("utf-8")
 CONNECTED = {
     "en": "You are connected",
     "de": "Ihr Konto ist verbunden",
@@ -32,7 +32,7 @@ def texts_of_close_page():
 
 
 def page_of_the_button(environ, start_response):
-    """Serve the snippet of docs/translations.md, and the mark that it names."""
+    """Serve the snippet of docs/button.md, and the mark that it names."""
     is_mark = environ["PATH_INFO"] == "/static/example.svg"
     snippet = re.search(r"snippet: other-provider -->\n```html\n(.*?)```", DOCS, re.DOTALL)[1]
     body = MARK if is_mark else f'<!DOCTYPE html><link rel="icon" href="data:,">{snippet}'
@@ -48,6 +48,19 @@ def site():
     flow = flow_for("oauth2", "http://127.0.0.1:9")
     with running_site(flow, app=page_of_the_button, texts=texts) as site:
         yield site
+
+
+def test_without_a_script_there_is_one_way_back_in_each_language(chromium, site):
+    context = chromium.new_context(java_script_enabled=False)
+    page = opened(context, f"{site.url}/sc-connect/close.html?username=joe")
+    links = page.locator("a:visible")
+    assert links.count() == len(CONNECTED)
+    for language in CONNECTED:
+        line = page.locator(f"p[lang={language}]")
+        assert line.is_visible()
+        assert line.locator("a").evaluate("link => link.href") == f"{site.url}/"
+    page.close()
+    context.close()
 
 
 @pytest.fixture

@@ -5,17 +5,19 @@ import socket
 import threading
 import time
 from email.utils import formatdate
+from urllib.parse import parse_qsl
 
 import pytest
 from support.flows import CLIENT, flow_for
 from support.secure import Authority, serving_over_tls
 from support.site import KEY, page_of_the_site
 
-from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider, SCConnect
+from scconnect_wsgi import OAuth1, OAuth1Provider, OAuth2, OAuth2Provider, SCConnect, Transport
 from scconnect_wsgi.check import _online
 from scconnect_wsgi.check._online import check_providers
 from scconnect_wsgi.check._output import as_text
 from scconnect_wsgi.check._report import Report
+from scconnect_wsgi.flow import Flow
 from scconnect_wsgi.middleware import describe
 from scconnect_wsgi.sandbox import Sandbox, serve
 
@@ -31,11 +33,14 @@ class Provider:
     ``to_strangers`` is what it answers to another secret.
     """
 
-    def __init__(self, status, body, *, ahead=0, api="401 Unauthorized", to_strangers=None):
+    def __init__(
+        self, status, body, *, ahead=0, api="401 Unauthorized", to_strangers=None, page=None
+    ):
         self.answer = (status, body)
         self.to_strangers = to_strangers or ("401 Unauthorized", '{"error": "invalid_client"}')
         self.ahead = ahead
         self.api = api
+        self.page = page
         self.asked = []
 
     def __call__(self, environ, start_response):
@@ -45,6 +50,8 @@ class Provider:
         status, text = self.answer
         if environ["PATH_INFO"] == "/me":
             status, text = self.api, "{}"
+        elif environ["PATH_INFO"] == "/authorize" and self.page:
+            return self.show_page(environ, start_response)
         elif "client_secret=" in body and CLIENT[1] not in body:
             status, text = self.to_strangers
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(text)))]
@@ -52,6 +59,16 @@ class Provider:
             headers.append(("Date", formatdate(time.time() + self.ahead, usegmt=True)))
         start_response(status, headers)
         return [text.encode()]
+
+    def show_page(self, environ, start_response):
+        """Answer with the status and the Location of ``page``, as the page does where users allow.
+
+        In the Location, ``{callback}`` is the callback URL of the request.
+        """
+        query = dict(parse_qsl(environ["QUERY_STRING"]))
+        location = self.page[1].format(callback=query.get("redirect_uri", ""))
+        start_response(self.page[0], [("Location", location)] if location else [])
+        return [b"a page " * 20_000]
 
 
 def flow_at(protocol, url, client=CLIENT):
@@ -210,7 +227,7 @@ def test_a_public_client_has_no_secret_to_be_wrong():
         )
         report = asked(OAuth2(CLIENT[0], provider=known))
     assert report.ok
-    assert [path for path, _ in provider.asked] == ["/token"]
+    assert [path for path, _ in provider.asked] == ["/token", "/authorize"]
 
 
 # The clock
@@ -311,6 +328,66 @@ def test_a_provider_that_hangs_ends_the_wait(monkeypatch):
 def test_the_api_is_asked(api, code):
     report = answered("oauth2", api=api)
     assert codes(report) == ([code] if code else [])
+
+
+PAGES = {
+    "a page": ("200 OK", "", ""),
+    "a redirect to a login": ("302 Found", "/login?error=none", ""),
+    "an error page": ("400 Bad Request", "", ""),
+    "no page": ("404 Not Found", "", "authorize-missing"),
+    "a page that is gone": ("410 Gone", "", "authorize-missing"),
+    "a page that is down": ("503 Service Unavailable", "", "authorize-unreachable"),
+    "an error at once": ("302 Found", "{callback}?error=invalid_scope", "authorize-refused"),
+    "a code at once": ("302 Found", "{callback}?code=4", ""),
+}
+
+
+@pytest.mark.parametrize(("status", "location", "code"), PAGES.values(), ids=list(PAGES))
+def test_the_authorization_page_is_looked_at(status, location, code):
+    report = answered("oauth2", page=(status, location))
+    assert codes(report) == ([code] if code else [])
+    assert "The authorization page http://127.0.0.1" in as_text(report) or code
+    assert "client_id=" not in str(report)
+
+
+def test_the_authorization_page_is_asked_as_a_start_asks_it():
+    provider = Provider(*HEALTHY["oauth2"], page=("200 OK", ""))
+    queries = []
+
+    def noting(environ, start_response):
+        queries.append((environ["PATH_INFO"], environ["QUERY_STRING"]))
+        return provider(environ, start_response)
+
+    with serve(noting) as server:
+        asked(flow_at("oauth2", server.url))
+    (query,) = [dict(parse_qsl(text)) for path, text in queries if path == "/authorize"]
+    assert query["client_id"] == CLIENT[0]
+    assert query["redirect_uri"] == "http://localhost:8000/oauth/access_token"
+
+
+@both_protocols
+def test_an_authorization_page_at_another_host_is_found_missing(protocol):
+    with serve(Provider(*(GRANTED if protocol == "oauth1" else HEALTHY["oauth2"]))) as server:
+        nowhere = "http://127.0.0.1:9/authorize"
+        if protocol == "oauth1":
+            addresses = (f"{server.url}/r", nowhere, f"{server.url}/a")
+            flow: Flow = OAuth1(*CLIENT, provider=OAuth1Provider(*addresses, api_url=server.url))
+        else:
+            known = OAuth2Provider(nowhere, f"{server.url}/token", api_url=server.url)
+            flow = OAuth2(*CLIENT, provider=known)
+        (finding,) = asked(flow).findings
+    assert finding.code == "authorize-unreachable"
+    assert finding.message.startswith(f"The authorization page {nowhere} was asked for in vain")
+
+
+def test_browsers_ask_for_the_authorization_page_without_the_proxy_of_the_site():
+    provider = OAuth2Provider("http://127.0.0.1:9/authorize", "http://127.0.0.1:9/token")
+    transport = Transport(proxy="http://127.0.0.1:9")
+    with serve(Provider(*HEALTHY["oauth2"])) as server:
+        provider = OAuth2Provider("http://127.0.0.1:9/authorize", f"{server.url}/token")
+        report = asked(OAuth2(*CLIENT, provider=provider, transport=transport))
+    assert "authorize-unreachable" not in codes(report)
+    assert "without the proxy of this site" in as_text(report)
 
 
 def test_a_provider_without_an_api_is_no_finding():

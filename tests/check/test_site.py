@@ -228,6 +228,28 @@ def test_a_page_that_uses_the_script_is_not_the_script():
 # Redirects
 
 
+def test_an_address_without_the_prefix_is_answered_by_one_piece_of_advice():
+    with running(prefix="/shop") as (site, url):
+        (finding,) = looked(site, url.removesuffix("/shop")).findings
+    assert finding.code == "script-missing"
+    assert f"below {url}, which is its base_url" in finding.cause
+    assert finding.mend == "Give that address as --url."
+
+
+def test_an_address_with_a_prefix_too_many_is_answered_by_one_piece_of_advice():
+    with running() as (site, url):
+        (finding,) = looked(site, f"{url}/shop").findings
+    assert finding.mend == "Give that address as --url."
+
+
+def test_a_base_url_without_the_prefix_is_answered_by_one_piece_of_advice():
+    with running(prefix="/shop") as (_, url):
+        bare = url.removesuffix("/shop")
+        (finding,) = looked(None, bare, settings=site_with(base_url=url)).findings
+        (other,) = looked(None, url, settings=site_with(base_url=bare)).findings
+    assert (finding.code, other.code) == ("script-missing", "other-settings")
+
+
 def test_a_redirect_to_the_right_address_is_followed():
     with running() as (site, url):
         location = [("Location", f"{url}/sc-connect/sc-connect.js")]
@@ -391,6 +413,35 @@ def test_the_attributes_of_a_cookie_are_judged(prefix, attributes, is_https, fou
     assert check_cookies(["other=1; Path=/", *headers], is_https, report)
     assert set(codes(report)) == found
     assert not check_cookies(headers[:1], is_https, report)
+
+
+@pytest.mark.parametrize(
+    ("max_age", "code"),
+    [("600", ""), ("60", "cookie-lifetime"), ("", "cookie-lifetime"), ("9999", "cookie-lifetime")],
+)
+def test_a_proxy_that_changes_the_lifetime_of_cookies_is_found(root, max_age, code):
+    def around(app):
+        def application(environ, start_response):
+            def start(status, headers, *error):
+                changed = [
+                    (name, text.replace("Max-Age=600", f"Max-Age={max_age}" if max_age else "X"))
+                    for name, text in headers
+                ]
+                return start_response(status, changed, *error)
+
+            return app(environ, start)
+
+        return application
+
+    with running(around, flow=flow_for("oauth2", root)) as (site, url):
+        report = looked(site, url)
+    assert codes(report) == ([code] if code else [])
+    assert "it should be 600" in as_text(report) or not code
+
+
+def test_the_lifetime_that_the_site_has_is_the_right_one(root):
+    with running(flow=flow_for("oauth2", root), cookie_max_age=60) as (site, url):
+        assert codes(looked(site, url)) == []
 
 
 @pytest.mark.parametrize(

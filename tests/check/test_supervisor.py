@@ -122,3 +122,38 @@ def test_the_process_is_gone_when_the_command_was_ended(tmp_path, number):
     assert command.returncode == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_check_that_is_killed_leaves_nothing_behind(tmp_path):
+    text = f"""{WIRED}
+import os, time
+child = os.fork()
+with open("pids", "a") as pids:
+    pids.write(f"{{os.getpid()}}\\n")
+time.sleep(90)
+"""
+    (tmp_path / "mysite.py").write_text(text, "utf-8")
+    command = [sys.executable, "-m", "scconnect_wsgi", "check", "mysite:app"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment()) as process:
+        wait_until(lambda: len(written_in(tmp_path / "pids")) == 2)
+        process.kill()
+    wait_until(lambda: not any(is_alive(pid) for pid in written_in(tmp_path / "pids")))
+
+
+def written_in(file):
+    return file.read_text().split() if file.exists() else []
+
+
+def is_alive(pid):
+    try:
+        state = pathlib.Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(holds):
+    give_up_at = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)

@@ -10,10 +10,12 @@ import pytest
 from support.commands import environment, run
 
 from scconnect_wsgi.check import parse_target
-from scconnect_wsgi.check._output import as_json
+from scconnect_wsgi.check._output import as_json, as_text
 from scconnect_wsgi.check._report import Report
 from scconnect_wsgi.check._worker import run as look
 from scconnect_wsgi.cli import main
+from scconnect_wsgi.documentation import entry
+from scconnect_wsgi.documentation import page as page_of_docs
 
 SECRET = "the-client-secret-of-this-test"
 KEY = "CAMOR1ri-a_random_key_0123456789_of_43_chars"
@@ -39,6 +41,8 @@ def wrapped(app, base_url="https://app.example/shop", **options):
         app, flow, secret_key={KEY!r}, store_token=print, base_url=base_url, **options
     )
 """
+
+FINISHED = "\napp = wrapped(page)\n"
 
 
 def check(folder, *words, **settings):
@@ -77,6 +81,18 @@ def codes(report):
 
 def write(folder, name, text):
     (folder / name).write_text(textwrap.dedent(text), "utf-8")
+
+
+PLACEHOLDERS = [
+    ("client_id", "YOUR-CLIENT-ID"),
+    ("client_id", "your_soundcloud_client_id"),
+    ("client_id", "<client id>"),
+    ("client_id", "..."),
+    ("client_id", "xxxxxxxx"),
+    ("client_secret", "your-client-secret"),
+    ("client_secret", "CLIENT_SECRET"),
+    ("client_secret", "change-me"),
+]
 
 
 def write_ini(folder, name="site.ini", section="filter:connect", **options):
@@ -267,7 +283,11 @@ def test_a_broken_module_is_one_finding(tmp_path, looked, monkeypatch, name):
         monkeypatch.setattr(sys, "stdin", nobody)
         report = looked("mysite:app")
     assert codes(report) == [code]
-    assert as_json(report).count('"mend": "",') == 0
+    (finding,) = json.loads(as_json(report))["findings"]
+    assert finding["mend"] != ""
+    explained = entry(code) if code == "configuration" else page_of_docs("check")
+    assert finding["documentation"] == explained
+    assert f"\nSee {explained}\n" in as_text(report) + "\n"
 
 
 @pytest.mark.slow
@@ -320,6 +340,82 @@ def test_the_application_that_is_wrapped_is_named(tmp_path, looked):
     write(tmp_path, "mysite.py", f"{WIRED}\napp = page\napplication = wrapped(app)\n")
     (finding,) = looked("mysite:app").findings
     assert "mysite:application" in finding.cause
+
+
+@pytest.mark.parametrize(("option", "text"), PLACEHOLDERS)
+def test_a_placeholder_is_found_without_asking_the_provider(tmp_path, looked, option, text):
+    write_ini(tmp_path, **{option: text})
+    (finding,) = looked("site.ini").findings
+    assert finding.message.startswith(f"{option} is still a placeholder: ")
+    assert text not in str(finding)
+
+
+@pytest.mark.parametrize("text", ["4f1ea3bd99", "example-app", "todolist", "appsecretary"])
+def test_a_credential_of_words_is_no_placeholder(tmp_path, looked, text):
+    write_ini(tmp_path, client_id=text, client_secret=text[::-1])
+    assert codes(looked("site.ini")) == []
+
+
+def test_a_placeholder_in_code_is_found(tmp_path, looked):
+    write(tmp_path, "mysite.py", WIRED.replace("the-client-id", "your-client-id") + FINISHED)
+    (finding,) = looked("mysite:app").findings
+    assert finding.message.startswith("client_id is still a placeholder: ")
+
+
+@pytest.mark.parametrize("path", ["/oauth/access_token", "/shop/oauth/access_token/"])
+def test_the_callback_is_no_base_url(tmp_path, looked, path):
+    write_ini(tmp_path, base_url=f"https://app.example{path}")
+    (finding,) = looked("site.ini").findings
+    words = "must be the address of the site, without /oauth/access_token at its end."
+    assert finding.message == f"base_url {words}"
+
+
+def test_a_section_may_use_one_of_another_file(tmp_path, looked):
+    write_ini(tmp_path, "base.ini")
+    section = "[filter:production]\nuse = config:base.ini#connect\n"
+    write(tmp_path, "site.ini", f"{section}base_url = https://other.example\n")
+    report = looked("site.ini")
+    assert codes(report) == []
+    assert report.callback_urls == ["https://other.example/oauth/access_token"]
+
+
+@pytest.mark.parametrize("words", ["site.ini", "site.ini#connect"])
+def test_a_filter_that_does_not_say_whose_it_is_is_found(tmp_path, looked, words):
+    lines = "".join(f"{name} = {text}\n" for name, text in OPTIONS.items())
+    site = "[pipeline:main]\npipeline = connect site\n[app:site]\nuse = egg:somebody\n"
+    write(tmp_path, "site.ini", f"[filter:connect]\n{lines}{site}")
+    (finding,) = looked(words).findings
+    assert finding.code == "ini-section"
+    assert "The section [filter:connect] of site.ini has no line `use = ...`" in finding.message
+    assert "use = egg:scconnect-wsgi" in finding.mend
+
+
+def test_a_section_that_is_missing_in_a_pipeline_is_found(tmp_path, looked):
+    write(tmp_path, "site.ini", "[pipeline:main]\npipeline = nowhere site\n")
+    (finding,) = looked("site.ini").findings
+    assert "names a section or a factory that does not exist" in finding.message
+
+
+@pytest.mark.parametrize("words", ["mysite", "mysite.wsgi", "mysite:"])
+def test_a_module_without_its_application_says_what_to_type(capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        main(["check", words])
+    assert ended.value.code == 2
+    assert "write module:application, such as mysite.wsgi:application" in capsys.readouterr().err
+
+
+def test_without_a_store_the_environment_says_what_is_missing(looked, monkeypatch):
+    for name, text in ENVIRONMENT.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("SCCONNECT_STORE_TOKEN", "")
+    report = Report()
+    look({"online": False, "url": "", "ca_bundle": "", "target": {}}, report)
+    assert report.ok
+    assert report.notes[0].startswith("Neither SCCONNECT_STORE nor SCCONNECT_STORE_TOKEN is set")
+    monkeypatch.setenv("SCCONNECT_STORE_TOKEN", "HAND_OVER")
+    report = Report()
+    look({"online": False, "url": "", "ca_bundle": "", "target": {}}, report)
+    assert report.notes == ["The settings for OAuth 2.1 are fine."]
 
 
 INI = {
@@ -388,7 +484,7 @@ def test_a_mistyped_command_ends_with_status_2(capsys, words):
         main(["check", *words])
     said = capsys.readouterr()
     assert ended.value.code == 2
-    assert "usage: scconnect" in said.err
+    assert said.err.startswith("usage: ")
     assert SECRET not in said.err
     assert said.out == ""
 

@@ -33,7 +33,7 @@ from scconnect_wsgi import (
     OAuth2Provider,
     Transport,
 )
-from scconnect_wsgi.config import filter_app_factory, from_env
+from scconnect_wsgi.config import _names, filter_app_factory, from_env
 from scconnect_wsgi.config._options import OPTIONS
 from scconnect_wsgi.config._settings import parse
 from scconnect_wsgi.errors import ConfigurationError
@@ -272,6 +272,23 @@ def test_every_option_of_a_provider_of_2009_reaches_it(configure, monkeypatch, t
         request_token_params={"scope": "read"},
         authorize_params={"perms": "read"},
     )
+
+
+@both_ways
+@pytest.mark.parametrize("protocol", ["oauth2", "oauth1"])
+def test_the_word_none_stands_for_an_empty_value(configure, protocol, monkeypatch, tmp_path):
+    options = {
+        **GOOD[protocol],
+        **addresses(protocol, "https://id.example"),
+        "api_url": "https://api.example",
+        "account_path": "none",
+        "authorize_params": "none",
+    }
+    provider = configure(options, monkeypatch, tmp_path)._flow.provider
+    assert (provider.account_path, provider.authorize_params) == ("", {})
+    options |= {"account_path": "", "authorize_params": ""}
+    provider = configure(options, monkeypatch, tmp_path)._flow.provider
+    assert (provider.account_path, provider.authorize_params) == ("/me", {"display": "popup"})
 
 
 @pytest.mark.parametrize(
@@ -798,7 +815,10 @@ def test_the_variables_of_a_kubernetes_service_are_ignored_without_a_word(caplog
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("name", ["COLOUR", "VERSION", "LOG_LEVEL", "IMAGE", "ENV", "REDIS_HOST"])
+NO_OPTIONS = ["COLOUR", "VERSION", "LOG_LEVEL", "IMAGE", "ENV", "REDIS_HOST", "DATABASE_HOST"]
+
+
+@pytest.mark.parametrize("name", NO_OPTIONS)
 def test_a_variable_that_is_near_to_no_option_is_ignored_with_a_warning(name, caplog):
     from_env(page_of_the_site, in_environ({**GOOD["oauth2"], name: "a-value-of-the-site"}))
     (record,) = caplog.records
@@ -819,6 +839,13 @@ def test_a_variable_that_is_near_to_no_option_is_ignored_with_a_warning(name, ca
         ("Identify", "IDENTIFY"),
         ("TIME_OUT", "TIMEOUT"),
         ("STORES", "STORE"),
+        ("DATABASE_URL", "STORE"),
+        ("Database_Url", "STORE"),
+        ("REDIRECT_URI", "CALLBACK_URL"),
+        ("CALLBACK", "CALLBACK_URL"),
+        ("KEY", "SECRET_KEY"),
+        ("SITE_URL", "BASE_URL"),
+        ("AUTHORIZATION_URL", "AUTHORIZE_URL"),
     ],
 )
 def test_a_variable_that_is_near_to_an_option_is_a_mistake(name, meant):
@@ -830,10 +857,16 @@ def test_a_variable_that_is_near_to_an_option_is_a_mistake(name, meant):
     )
 
 
-def test_a_section_holds_no_option_that_nobody_knows():
+@pytest.mark.parametrize("name", ["colour", "api_base_url", "secret", "consumer_idea"])
+def test_a_section_holds_no_option_that_nobody_knows(name):
     with pytest.raises(ConfigurationError) as caught:
-        filter_app_factory(page_of_the_site, {}, **GOOD["oauth2"], colour="orange-and-a-shade")
-    assert caught.value.message == "colour is an unknown option."
+        filter_app_factory(page_of_the_site, {}, **GOOD["oauth2"], **{name: "orange-and-a-shade"})
+    assert caught.value.message == f"{name} is an unknown option."
+
+
+def test_every_other_name_of_an_option_leads_to_one():
+    assert set(_names._OTHER_NAMES.values()) <= set(OPTIONS)
+    assert set(_names._OTHER_NAMES).isdisjoint(OPTIONS)
 
 
 def test_everything_that_is_wrong_is_said_at_once():
@@ -902,9 +935,9 @@ def test_32_the_repr_of_settings_shows_no_secret():
 # The manual
 
 
-def ini_in(page):
-    """Return the first ini file of a page, with a site of the tests in it."""
-    text = (CHECKOUT / page).read_text("utf-8")
+def ini_of_the_manual():
+    """Return the first ini file of docs/configuration.md, with a site of the tests in it."""
+    text = (CHECKOUT / "docs" / "configuration.md").read_text("utf-8")
     (first, *_) = re.findall(r"^```ini\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     pipeline = "" if "[pipeline:main]" in first else "[pipeline:main]\npipeline = connect site\n"
     assert "mysite:current_user" in first
@@ -912,12 +945,11 @@ def ini_in(page):
     return first.replace("mysite:current_user", "support.configured:identify") + pipeline + site
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
-def test_the_ini_file_of_the_manual_sends_the_user_to_soundcloud(page, tmp_path):
+def test_the_ini_file_of_the_manual_sends_the_user_to_soundcloud(tmp_path):
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "client_secret").write_text("given-by-soundcloud\n")
     (tmp_path / "secrets" / "secret_key").write_text(f"{SECRET_KEY}\n")
-    (tmp_path / "site.ini").write_text(ini_in(page), "utf-8")
+    (tmp_path / "site.ini").write_text(ini_of_the_manual(), "utf-8")
     with running(loadapp(f"config:{tmp_path / 'site.ini'}")) as (site, browser):
         departure = browser.click(site)
     assert departure.startswith(SOUNDCLOUD.authorize_url)

@@ -113,6 +113,18 @@ def test_every_option_of_the_middleware_goes_with_a_store(configure):
         assert browser.get(f"{url}/button/connections.json").status_code != 404
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["store", "store_token"])
+@both_ways
+def test_events_are_heard_with_a_store_and_without_one(configure, kept, monkeypatch):
+    heard = []
+    monkeypatch.setattr(configured, "events", heard)
+    more = {} if kept else {"store": "", "identify": "", "store_token": "HAND_OVER"}
+    app = configure(page_of_the_site, options(on_event="support.configured:on_event", **more))
+    with serve(app) as server, Browser() as browser:
+        browser.get(f"{server.url.replace('127.0.0.1', 'localhost')}/oauth/request_token")
+    assert heard == ["flow_started"]
+
+
 def test_without_a_store_an_sc_connect_is_returned():
     given = options(store="", identify="", store_token="HAND_OVER")
     app = by_environment(page_of_the_site, given)
@@ -135,6 +147,40 @@ def test_the_scheme_chooses_the_store(url, kind, tmp_path):
     app = by_environment(page_of_the_site, given)
     assert isinstance(app.connections._store, kind)
     assert list(tmp_path.iterdir()) == []  # nothing is opened before it is needed
+
+
+@both_ways
+def test_the_url_may_be_in_a_file_because_it_holds_a_password(configure, tmp_path):
+    file = tmp_path / "store"
+    file.write_text(f"redis://user:{PASSWORD}@localhost:1/0\n")
+    app = configure(page_of_the_site, options(store="", store_file=str(file)))
+    assert isinstance(app.connections._store, RedisStore)
+    worker = connections_from_env(variables(options(store="", store_file=str(file))))
+    assert isinstance(worker._store, RedisStore)
+
+
+@pytest.mark.parametrize("text", [f"user:{PASSWORD}@db.example/site", f"'redis://:{PASSWORD}@h'"])
+def test_a_wrong_url_in_a_file_is_not_shown(text, tmp_path):
+    (tmp_path / "store").write_text(text)
+    given = options(store="", store_file=str(tmp_path / "store"))
+    with pytest.raises(ConfigurationError) as caught:
+        by_environment(page_of_the_site, given)
+    assert caught.value.option == "SCCONNECT_STORE_FILE"
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_nearer_of_a_store_in_a_file_and_store_token_wins(tmp_path):
+    from paste.deploy import loadapp
+
+    base = {**CREDENTIALS["oauth2"], "secret_key": SECRET_KEY, "store_file": "/nowhere"}
+    lines = "\n".join(f"{name} = {text}" for name, text in base.items())
+    (tmp_path / "site.ini").write_text(
+        f"[filter:connect]\nuse = egg:scconnect-wsgi\n{lines}\n"
+        "[filter:prod]\nuse = connect\nstore_token = HAND_OVER\n"
+        "[pipeline:main]\npipeline = prod site\n"
+        "[app:site]\npaste.app_factory = support.configured:app_factory\n"
+    )
+    assert isinstance(loadapp(f"config:{tmp_path / 'site.ini'}"), SCConnect)
 
 
 @pytest.mark.parametrize("keys", [None, SECRET_KEY[::-1]], ids=["no key", "a key"])

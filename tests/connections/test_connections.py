@@ -145,6 +145,22 @@ def test_connections_of_a_worker_know_nobody_who_is_signed_in(flow, store):
     assert connections.of_user("joe") == []
 
 
+def test_a_settings_page_lists_the_connections_that_have_ended_too(flow, store, sandbox):
+    connections = Connections(flow, store)
+    connection = connections.connect(dance(flow), user="joe")
+    of_another_api = replace(connection, id="x", api_url="https://other.example", version=0)
+    store.save(of_another_api)
+    sandbox.revoke()
+    with pytest.raises(ConnectionRevoked):
+        connections.session(connection.id, user="joe").me()
+    assert connections.of_user("joe") == []
+    (found,) = connections.of_user("joe", ended=True)
+    assert (found.id, found.ended) == (connection.id, "connection_revoked")
+    assert connections.of_user("ann", ended=True) == connections.of_user("", ended=True) == []
+    connections.disconnect(found.id, user="joe")
+    assert connections.of_user("joe", ended=True) == []
+
+
 def test_a_worker_needs_no_identify(flow, store, sandbox):
     connections = Connections(flow, store)
     connection = connections.connect(dance(flow), user="joe")

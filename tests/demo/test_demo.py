@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import pytest
@@ -378,7 +379,28 @@ def test_a_taken_port_is_one_sentence(command):
 def test_a_mistyped_command_is_explained(words):
     done = run(*words)
     assert done.returncode == 2
-    assert "usage: scconnect" in done.stderr
+    assert "usage: python -m scconnect_wsgi" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["scconnect", "scconnect-wsgi"])
+def test_the_usage_begins_with_the_name_that_was_typed(name, tmp_path):
+    script = tmp_path / name  # as pip makes it
+    script.write_text("import sys; from scconnect_wsgi.cli import main; sys.exit(main())")
+    for words in ([], ["sandbox"]):
+        done = subprocess.run(
+            [sys.executable, script, *words, "--help"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.stdout.startswith(f"usage: {' '.join([name, *words])} [")
+
+
+def test_the_version_is_that_of_the_installed_package():
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"scconnect-wsgi {version('scconnect-wsgi')} (Python 3.")
 
 
 def test_the_sandbox_says_what_to_put_into_a_provider(tmp_path):

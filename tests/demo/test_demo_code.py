@@ -8,6 +8,7 @@ from support.ports import free_port
 from support.windows import closed, decide, log_in, opened, popup_of
 
 from scconnect_wsgi import OAuth2, SCConnect
+from scconnect_wsgi.config import sandbox_environment
 from scconnect_wsgi.demo._page import LOOKS, PICTURES, USE_CASES
 from scconnect_wsgi.sandbox import Sandbox, serve
 
@@ -31,9 +32,9 @@ def sandbox():
 
 
 @pytest.fixture
-def provider(sandbox):
+def root(sandbox):
     with serve(sandbox) as server:
-        yield sandbox.oauth2_provider(server.url)
+        yield server.url
 
 
 def site_of(markup):
@@ -51,36 +52,31 @@ def current_user(request):
 
 
 class Copied:
-    """The Python of a use case, run with a site of its own in the place of the capitals."""
+    """The Python of a use case, run as it is, with a site of its own."""
 
-    def __init__(self, case, provider, port):
+    def __init__(self, case, port):
         self.url = f"http://localhost:{port}"
-        # The only change: SoundCloud is the sandbox
-        code = case.code("python").replace("CLIENT_SECRET)", "CLIENT_SECRET, provider=PROVIDER)")
-        self.names = {
-            "CLIENT_ID": CLIENT[0],
-            "CLIENT_SECRET": CLIENT[1],
-            "PROVIDER": provider,
-            "SECRET_KEY": KEY,
-            "BASE_URL": self.url,
-            "application": site_of(case.code("html")),
-            "current_user": current_user,
-        }
-        exec(compile(code, case.name, "exec"), self.names)
+        self.names = {"application": site_of(case.code("html")), "current_user": current_user}
+        exec(compile(case.code("python"), case.name, "exec"), self.names)
 
     def __getitem__(self, name):
         return self.names[name]
 
 
 @pytest.fixture
-def running(provider, tmp_path, monkeypatch):
-    """Return a function that serves an application of the copied code."""
+def running(root, tmp_path, monkeypatch):
+    """Return a function that serves an application of the copied code.
+
+    Its environment is what `scconnect sandbox -- COMMAND` gives the command.
+    """
     monkeypatch.chdir(tmp_path)  # for connections.sqlite3
+    for name, value in sandbox_environment(root, {"SCCONNECT_SECRET_KEY": KEY}).items():
+        monkeypatch.setenv(name, value)
     with contextlib.ExitStack() as stack:
 
         def run(case, change=lambda code: code["application"]):
             port = free_port()
-            code = Copied(CASES[case], provider, port)
+            code = Copied(CASES[case], port)
             stack.callback(code["connections"]._store.close)
             stack.enter_context(serve(change(code), port))
             return code
@@ -164,12 +160,12 @@ def test_login_and_out_with_pages_of_ones_own(running, context):
     page.wait_for_url(f"{code.url}/")
 
 
-def test_the_markup_of_the_looks_starts_flows(provider, context):
+def test_the_markup_of_the_looks_starts_flows(sandbox, root, context):
     head = CASES["mandatory"].code("html").partition("<h1>")[0]
     pieces = [look.markup for look in LOOKS] + [picture.markup for picture in PICTURES]
     site = SCConnect(
         site_of(head + "".join(pieces)),
-        OAuth2(*CLIENT, provider=provider),
+        OAuth2(*CLIENT, provider=sandbox.oauth2_provider(root)),
         secret_key=KEY,
         store_token=lambda token, request: {"username": "joe"},
     )

@@ -186,6 +186,18 @@ def test_on_a_narrow_phone_the_text_of_the_button_needs_one_line(chromium, demo,
     context.close()
 
 
+@pytest.mark.parametrize("width", [375, 768, 1280, 1920])
+def test_the_text_of_every_look_needs_one_line(chromium, demo, width):
+    context = chromium.new_context(viewport={"width": width, "height": 900})
+    page = opened(context, demo.url)
+    heights = page.locator(".stage .sc-connect-button").evaluate_all(
+        "looks => looks.map((look) => look.getBoundingClientRect().height)"
+    )
+    assert len(heights) == len(LOOKS)
+    assert max(heights) <= 31
+    context.close()
+
+
 def test_nothing_moves_when_the_page_has_asked_for_its_accounts(context, demo):
     page = opened(context, demo.url)
     # Where the cards stand one below the other, so that one that grows moves the rest

@@ -2,26 +2,28 @@
 
 import ast
 import email
+import hashlib
 import json
-import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
 import venv
 import zipfile
+from datetime import UTC, datetime
+from importlib.metadata import version
 
 import pytest
+import trove_classifiers
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from support.browser import Browser
-from support.commands import running
+from support.documentation import snippet
+from support.packages import build, connect_in_demo, only, run, without_checkout
 from support.paths import CHECKOUT
-from support.responses import landed
-from support.site import Site
 
 pytestmark = [pytest.mark.package, pytest.mark.slow]
 
@@ -37,26 +39,13 @@ MADE = (
     "build",
     "dist",
 )
+SBOM = "sboms/scconnect-wsgi.cdx.json"
 SHOW_ASSETS = """
 import json, pathlib, scconnect_wsgi
 from scconnect_wsgi.middleware._files import asset_folder
 assets = {path.name: path.read_bytes().hex() for path in asset_folder().iterdir() if path.is_file()}
 print(json.dumps([str(pathlib.Path(scconnect_wsgi.__file__).parent.parent), assets]))
 """
-
-
-def run(*command: object, **options) -> str:
-    """Return what a command prints; if it fails, both outputs are in the test's failure."""
-    done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, **options
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def only(found) -> pathlib.Path:
-    (path,) = found
-    return path
 
 
 def files(folder: pathlib.Path, prefix: str) -> dict[str, bytes]:
@@ -68,15 +57,6 @@ def files(folder: pathlib.Path, prefix: str) -> dict[str, bytes]:
     }
 
 
-def build(source, target):
-    """Build an sdist, and a wheel from it, into a folder."""
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
-    run(
-        sys.executable, "-m", "build", "--no-isolation", "--outdir", target, source, env=environment
-    )
-    return target
-
-
 def metadata_of(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -85,6 +65,18 @@ def metadata_of(wheel):
 
 def requirements_of(wheel):
     return list(map(Requirement, metadata_of(wheel).get_all("Requires-Dist")))
+
+
+def newest_release():
+    """Return the version and the date of the newest release in CHANGES.md."""
+    changes = (CHECKOUT / "CHANGES.md").read_text("utf-8")
+    heading = r"^## \[(\d\S*)\] - (\d{4}-\d\d-\d\d)$"
+    return re.search(heading, changes, re.MULTILINE).groups()
+
+
+def epoch_of_the_release():
+    """Return midnight UTC of its day."""
+    return int(datetime.fromisoformat(newest_release()[1]).replace(tzinfo=UTC).timestamp())
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +138,13 @@ def fresh_python(dependencies, tmp_path):
     return tmp_path / "venv" / "bin" / "python"
 
 
+def install(python, *what):
+    """Without the network: the setuptools that builds is one of the dependencies."""
+    offline = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet")
+    run(*pip, *offline, *what)
+
+
 @pytest.mark.parametrize(
     "way", ["a wheel", "an sdist", "its folder", "its folder, editable", "nothing but PYTHONPATH"]
 )
@@ -153,26 +152,14 @@ def test_the_browser_files_are_found_and_the_demo_connects_with_the_package_from
     way, fresh_python, wheel, sdist, source, package, tmp_path
 ):
     checkout = shutil.copytree(source, tmp_path / "checkout")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = without_checkout()
     if way == "nothing but PYTHONPATH":
         environment["PYTHONPATH"] = str(checkout)
     else:
         what = {"a wheel": [wheel], "an sdist": [sdist], "its folder": [checkout]}.get(
             way, ["--editable", checkout]
         )
-        # Without the network: the setuptools that builds is the one of the dependencies.
-        offline = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
-        run(
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            fresh_python,
-            "install",
-            "--quiet",
-            *offline,
-            *what,
-        )
+        install(fresh_python, *what)
 
     place, assets = json.loads(run(fresh_python, "-c", SHOW_ASSETS, cwd=tmp_path, env=environment))
 
@@ -186,14 +173,7 @@ def test_the_browser_files_are_found_and_the_demo_connects_with_the_package_from
         for name, content in package.items()
         if name.startswith("scconnect_wsgi/assets/")
     }
-    words = ("-m", "scconnect_wsgi", "demo", "--port", "0")
-    with running(tmp_path, *words, python=fresh_python, env=environment) as demo:
-        for root in ("/oauth", "/oauth1"):
-            with Browser() as joe:
-                joe.get(demo.url)  # its page knows its visitors by a cookie
-                assert landed(joe.connect(Site(demo.url, root=root)))["username"] == "joe"
-        demo.stop()
-    assert demo.process.returncode == 0
+    connect_in_demo(tmp_path, "-m", "scconnect_wsgi", python=fresh_python, env=environment)
 
 
 def test_pip_brings_the_declared_packages_and_what_they_need(wheel, tmp_path):
@@ -223,9 +203,25 @@ def test_two_builds_are_the_same_byte_for_byte(source, sdist, wheel, tmp_path):
     """Anyone with the sources can check that a package was made from them."""
     # shutil.copy gives the files new times
     elsewhere = shutil.copytree(source, tmp_path / "elsewhere", copy_function=shutil.copy)
-    build(elsewhere, tmp_path / "built")
+    for path in elsewhere.rglob("*"):  # as a checkout of somebody with this umask
+        path.chmod(path.stat().st_mode & 0o700)
+    build(elsewhere, tmp_path / "built", umask=0o077, time_zone="Pacific/Kiritimati")
     for first in (sdist, wheel):
         assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
+
+
+def test_the_recipe_of_publishing_md_rebuilds_the_same_files(source, tmp_path):
+    """With the network, as for somebody who checks a release."""
+    recipe = snippet("publishing.md", "sh", "SOURCE_DATE_EPOCH")
+    checkout = shutil.copytree(source, tmp_path / "checkout")
+    published = build(source, tmp_path / "published", epoch=epoch_of_the_release())
+    recipe = re.sub(r"setuptools==\S+", f"setuptools=={version('setuptools')}", recipe)
+
+    digests = run("sh", "-e", cwd=checkout, input=recipe).splitlines()[-2:]
+
+    assert {line.split()[0] for line in digests} == {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in published.iterdir()
+    }
 
 
 def test_a_package_index_accepts_both(sdist, wheel):
@@ -244,6 +240,11 @@ def test_the_metadata_of_the_wheel(wheel):
     assert {
         f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14, 15)
     } <= set(classifiers)
+    assert set(classifiers) <= trove_classifiers.classifiers
+    assert [url.partition(", ")[0] for url in metadata.get_all("Project-URL")] == [
+        "Documentation",
+        "Changelog",
+    ]
     assert set(metadata.get_all("Provides-Extra")) == {
         "rsa",
         "paste",
@@ -286,9 +287,45 @@ def test_threat_47_the_package_declares_everything_it_imports(wheel):
     assert {IMPORTED_AS.get(name, name) for name in foreign} <= declared
 
 
-def test_the_changes_begin_with_this_version(wheel):
-    first = re.search(r"^## (\S+)", (CHECKOUT / "CHANGES.md").read_text("utf-8"), re.MULTILINE)
-    assert first[1] == metadata_of(wheel)["Version"]
+def test_the_newest_release_of_the_changes_is_this_version(wheel):
+    assert newest_release()[0] == metadata_of(wheel)["Version"]
+
+
+@pytest.mark.parametrize("name", ["scconnect", "scconnect-wsgi"])
+def test_a_console_script_has_the_name_of_the_distribution(name, fresh_python, wheel, tmp_path):
+    """``uvx scconnect-wsgi`` and ``pipx run`` start the script of that name."""
+    install(fresh_python, wheel)
+    script = fresh_python.parent / name
+    said = run(script, "--version", env=without_checkout(), cwd=tmp_path)
+    assert said.startswith(f"scconnect-wsgi {metadata_of(wheel)['Version']} (Python ")
+
+
+def test_the_sbom_is_valid_and_names_what_the_metadata_declares(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(SBOM))
+        text = archive.read(name).decode()
+    metadata = metadata_of(wheel)
+    declared: dict[str, set[str]] = {}
+    for requirement in requirements_of(wheel):
+        scope = "optional" if requirement.marker else "required"
+        declared.setdefault(canonicalize_name(requirement.name), set()).add(scope)
+    ranges = {
+        (canonicalize_name(requirement.name), f"vers:pypi/{requirement.specifier}")
+        for requirement in requirements_of(wheel)
+    }
+
+    assert JsonStrictValidator(SchemaVersion.V1_7).validate_str(text) is None
+    document = json.loads(text)
+    this = document["metadata"]["component"]
+    assert this["purl"] == f"pkg:pypi/scconnect-wsgi@{metadata['Version']}"
+    assert {(each["name"], each["versionRange"]) for each in document["components"]} == ranges
+    assert {each["name"]: each["scope"] for each in document["components"]} == {
+        name: "required" if "required" in scopes else "optional"
+        for name, scopes in declared.items()
+    }
+    (root,) = document["dependencies"]
+    assert root["ref"] == this["bom-ref"]
+    assert root["dependsOn"] == [each["bom-ref"] for each in document["components"]]
 
 
 def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel, package):
@@ -304,6 +341,7 @@ def test_the_wheel_holds_the_package_and_its_licence_and_nothing_else(wheel, pac
         "WHEEL",
         "entry_points.txt",
         "licenses/LICENSE",
+        SBOM,
         "top_level.txt",
     }
 

@@ -1,4 +1,4 @@
-"""docs/tokens.md runs: its Python from top to bottom, as one program, with a user who connects."""
+"""docs/tokens.md, workers.md and stores.md run as one program, with a user who connects."""
 
 import ast
 import pathlib
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import webob
 from support.browser import ARRIVAL, Browser
+from support.documentation import DOCS, anchors
 from support.flows import CLIENT
 from support.paths import CHECKOUT
 from support.responses import landed
@@ -18,8 +19,9 @@ from support.stores import connection as stored
 from scconnect_wsgi import errors
 from scconnect_wsgi.sandbox import Sandbox, serve
 
-TOKENS = (CHECKOUT / "docs" / "tokens.md").read_text("utf-8")
-README = (CHECKOUT / "README.md").read_text("utf-8")
+TOKENS = (DOCS / "tokens.md").read_text("utf-8")
+PAGES = {name: (DOCS / name).read_text("utf-8") for name in ("workers.md", "stores.md")}
+PAGES["tokens.md"] = TOKENS
 
 
 def blocks(language, text=TOKENS):
@@ -37,7 +39,7 @@ class Late:
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):
-    """The reader of docs/tokens.md, who runs its snippets in a folder of their own."""
+    """The reader of the three pages, who runs their snippets in a folder of their own."""
     monkeypatch.chdir(tmp_path)
     sandbox = Sandbox()
     site = Late()
@@ -64,13 +66,13 @@ class Reader:
         self.site = site
         self.url = url
         self.start = f"{url}/oauth/request_token"
-        self.left = blocks("python")
+        self.left = {page: blocks("python", text) for page, text in PAGES.items()}
 
-    def run(self, opening):
-        """Run the next snippet, which begins with these words."""
-        snippet = self.left.pop(0)
+    def run(self, opening, page="tokens.md"):
+        """Run the next snippet of a page, which begins with these words."""
+        snippet = self.left[page].pop(0)
         assert snippet.startswith(opening)
-        exec(compile(snippet, "docs/tokens.md", "exec"), self.names)
+        exec(compile(snippet, f"docs/{page}", "exec"), self.names)
 
     def connect(self):
         self.site.app = self.names["application"]
@@ -99,12 +101,13 @@ def test_the_snippets_do_what_the_text_says(reader):
     assert names["track"]["title"] == "Night Bus"
     assert not names["track"]["downloadable"]
 
-    reader.left.insert(1, reader.left[0])  # twice: what it prints when all is well, and when not
+    left = reader.left["tokens.md"]
+    left.insert(1, left[0])  # twice: what it prints when all is well, and when not
     reader.run("from scconnect_wsgi.errors import")
     assert names["name"] == "Joe Sample"
 
     reader.sandbox.revoke()
-    reader.left.insert(0, reader.left.pop(1))  # the hook comes first, to hear of it
+    left.insert(0, left.pop(1))  # the hook comes first, to hear of it
     reader.run("def on_lost(")
     reader.run("from scconnect_wsgi.errors import")
     assert names["name"] == "Please connect again (connection_revoked)."
@@ -115,8 +118,10 @@ def test_the_snippets_do_what_the_text_says(reader):
     names["store"].save(ended)
     reader.run("connection = connections.revive(")
     assert names["connections"].of_user("joe") == [names["connection"]]
-    reader.run("worker = Connections(flow, store)")
+    reader.run("worker = Connections(flow, store)", "workers.md")
     assert names["tracks"] == {"joe": 6}  # the one that was uploaded is among them
+    reader.run("accounts = [")
+    assert names["accounts"] == [("joe", "connected")]
     reader.run("for connection in connections.of_user")
     assert names["connections"].of_user("joe") == []
     assert reader.sandbox.counts["sign_out"] == 1
@@ -135,17 +140,17 @@ def test_the_snippets_do_what_the_text_says(reader):
         == f"{names['flow'].provider.api_url}#soundcloud:users:743372812"
     )
 
-    reader.run("import sqlalchemy")
+    reader.run("import sqlalchemy", "stores.md")
     assert names["in_your_database"].of_user("joe") == []
     names["engine"].dispose()
 
     # Asks no server before its first call
-    reader.run("from scconnect_wsgi.stores.redis import RedisStore")
-    reader.run("from scconnect_wsgi.encryption import Encryption")
+    reader.run("from scconnect_wsgi.stores.redis import RedisStore", "stores.md")
+    reader.run("from scconnect_wsgi.encryption import Encryption", "stores.md")
     assert names["encrypted"].save(stored()).token == names["encrypted"].load("one").token
 
-    reader.run("from scconnect_wsgi.stores import Store")
-    assert reader.left == []
+    reader.run("from scconnect_wsgi.stores import Store", "stores.md")
+    assert set(map(len, reader.left.values())) == {0}
 
 
 @pytest.mark.browser
@@ -173,12 +178,6 @@ def test_the_page_shows_who_is_connected_and_disconnects(reader, context):
     assert reader.names["connections"].of_user("joe") == []
 
 
-def test_the_readme_shows_the_first_of_them():
-    first = blocks("python")[0]
-    assert len(first.splitlines()) == 8
-    assert first in blocks("py", README)
-
-
 def test_every_error_of_a_call_is_in_the_table():
     codes = set(re.findall(r"^\| `(\w+)` \| `\w+` \| [A-Z]", TOKENS, re.MULTILINE))
     kinds: list[type[errors.ConnectError]] = [
@@ -191,20 +190,15 @@ def test_every_error_of_a_call_is_in_the_table():
 
 
 def test_every_snippet_is_run():
-    languages = set(re.findall(r"^```(\w+)$", TOKENS, re.MULTILINE))
+    every = "".join(PAGES.values())
+    languages = set(re.findall(r"^```(\w+)$", every, re.MULTILINE))
     assert languages == {"python", "html", "py"}  # examples/test_frameworks.py runs `py`: Flask
-    for snippet in blocks("python"):
+    for snippet in blocks("python", every):
         ast.parse(snippet)
 
 
-def anchors(text):
-    """Return the addresses of a text's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
 def test_every_link_leads_to_a_heading_or_a_file():
-    for path in [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]:
+    for path in [*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")]:
         for file, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", path.read_text("utf-8")):
             target = path.parent / file if file else path
             assert target.exists(), f"{path.name}: {file}"

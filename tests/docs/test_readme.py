@@ -1,54 +1,58 @@
-"""The README shows code that runs: its Python and HTML are those of examples/readme/app.py."""
+"""The README shows code that runs, and links that work wherever it is shown.
+
+Its site is examples/readme/app.py, which examples/test_use_cases.py serves, and its button is that
+of docs/browser.md, which browser/test_browser_docs.py presses.
+"""
 
 import ast
 import re
+from typing import Any
 
-import pytest
-from support.flows import CODES
+from support.documentation import broken_links_to_the_site, snippets
 from support.paths import CHECKOUT
+from support.site import KEY, page_of_the_site
+
+from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.connections import Connections
+from scconnect_wsgi.stores import MemoryStore
 
 README = (CHECKOUT / "README.md").read_text("utf-8")
-EXAMPLE = (CHECKOUT / "examples" / "readme" / "app.py").read_text("utf-8")
 
 
 def block(language):
-    """Return the README's only block in a language. Python that is not run is marked `py`."""
+    """Return the README's only block in a language."""
     (text,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     return text
 
 
-def page():
-    """Return the page that the example serves."""
-    assignments = [node for node in ast.parse(EXAMPLE).body if isinstance(node, ast.Assign)]
-    (value,) = (node.value for node in assignments if getattr(node.targets[0], "id", "") == "HTML")
-    return ast.literal_eval(value).decode()
+def test_the_site_is_the_example():
+    example = (CHECKOUT / "examples" / "readme" / "app.py").read_text("utf-8")
+    docstring = ast.get_docstring(ast.parse(example), clean=False)
+    assert block("python").strip() == example.replace(f'"""{docstring}"""', "").strip()
 
 
-def test_the_python_is_that_of_the_example():
-    (region,) = re.findall(
-        r"^# README: begin\n(.*?)^# README: end$", EXAMPLE, re.DOTALL | re.MULTILINE
-    )
-    assert block("python").strip() == region.strip()
+def test_a_site_with_users_of_its_own(soundcloud, monkeypatch):
+    for name, value in soundcloud.environ.items():
+        monkeypatch.setenv(name, value)
+    names: dict[str, Any] = {
+        "Connections": Connections,
+        "flow_from_env": flow_from_env,
+        "store": MemoryStore(),
+        "current_user": lambda request: request.remote_user,
+        "site": page_of_the_site,
+        "SECRET_KEY": KEY,
+        "BASE_URL": None,
+    }
+    exec(compile(block("py"), "README.md", "exec"), names)
+    soundcloud.connect(names["application"], environ={"REMOTE_USER": "pat"})
+    assert [each.account.username for each in names["connections"].of_user("pat")] == ["joe"]
 
 
-def test_the_html_is_that_of_the_page_the_example_serves():
-    assert block("html") in page()
+def test_the_button_is_that_of_the_manual():
+    assert block("html") == snippets("browser.md", "html")[0]
+    assert block("html") == snippets("button.md", "html")[0]
 
 
-def test_every_failure_is_in_the_table():
-    assert set(re.findall(r"^\| `(\w+)` \| [A-Z]", README, re.MULTILINE)) - {"secret_key"} >= set(
-        CODES
-    )
-
-
-@pytest.mark.parametrize(
-    "snippet", re.findall(r"^```py\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-)
-def test_the_other_snippets_are_python(snippet):
-    ast.parse(snippet)
-
-
-def test_what_the_readme_links_to_is_there():
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert "assets/sc-connect.svg" in links
-    assert [link for link in links if not (CHECKOUT / link).is_file()] == []
+def test_every_link_works_where_a_package_index_shows_it():
+    assert re.findall(r"\]\((?!https://)[^)]+\)", README) == []
+    assert broken_links_to_the_site(README) == []

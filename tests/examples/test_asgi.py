@@ -39,9 +39,9 @@ def protocol(request):
 def running(name, folder, port, root, settings, *options):
     """Run an example at a port of uvicorn; ``root`` is where the browser finds it."""
     settings = {name: text for name, text in settings.items() if name != "SCCONNECT_STORE_TOKEN"}
-    env = environment(
-        **settings, BASE_URL=root, SECRET_KEY=KEY, STORE=f"sqlite:///{folder}/store.sqlite3"
-    )
+    mount = "/soundcloud" if name == "mounted" else ""
+    settings |= {"SCCONNECT_BASE_URL": f"{root}{mount}", "SCCONNECT_SECRET_KEY": KEY}
+    env = environment(**settings)
     log = folder / "log"
     command = [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", str(ASGI)]
     command += ["--host", "localhost", "--port", str(port), "--no-access-log", *options]

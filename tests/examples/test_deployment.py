@@ -156,6 +156,19 @@ def test_nginx_strips_the_prefix_for_the_command_of_the_dockerfile(
         is_silent_when_the_site_is_down(front, back, bundle)
 
 
+def test_each_secret_is_mounted_by_itself_for_the_user_of_the_image():
+    dockerfile = (DEPLOYMENT / "docker" / "Dockerfile").read_text("utf-8")
+    files = re.findall(r"^#.*--env SCCONNECT_\w+_FILE=(\S+)", dockerfile, re.MULTILINE)
+    mounts = re.findall(r"source=(/etc/mysite/\w+),target=(\S+),readonly", dockerfile)
+    assert len(files) == 2
+    assert [target for _, target in mounts] == files
+    assert "--volume" not in dockerfile
+    (user,) = re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)
+    assert f"chown {user} {' '.join(source for source, _ in mounts)}" in dockerfile
+    installed = re.findall(r"install -m 400 -o (\d+) /dev/stdin (\S+)", DOCS)
+    assert sorted(installed) == sorted((user, source) for source, _ in mounts)
+
+
 @pytest.mark.parametrize("name", PREFIXED)
 def test_nginx_keeps_the_prefix_for_every_server(name, provider, authority, bundle, tmp_path):
     told = PREFIXED[name]
@@ -208,6 +221,7 @@ def test_systemd_accepts_the_unit(tmp_path):
 def test_the_settings_are_what_the_command_check_accepts(tmp_path):
     copy_of(tmp_path)
     settings = settings_of((DEPLOYMENT / "connect.env").read_text("utf-8"))
+    settings["SCCONNECT_CLIENT_ID"] = "4f1ea3bd99"
     secrets = {
         "CLIENT_SECRET": "a client secret",
         "SECRET_KEY": settings_for("oauth2", "")["SCCONNECT_SECRET_KEY"],

@@ -19,8 +19,8 @@ WARNINGS = [
     *("-W", "ignore:The EMAIL_BACKEND setting is deprecated"),
 ]
 PRODUCTION = {
-    "SITE_URL": "https://app.example",
-    "SECRET_KEY": "a-secret-key-of-more-than-fifty-letters-for-a-site-in-production",
+    "SCCONNECT_BASE_URL": "https://app.example",
+    "SCCONNECT_SECRET_KEY": "a-secret-key-of-more-than-fifty-letters-for-a-site-in-production",
 }
 
 

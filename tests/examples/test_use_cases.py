@@ -166,10 +166,13 @@ def test_a_user_logs_in_and_out(site):
 
 
 @pytest.mark.parametrize(("framework", "folder"), [("plain", "readme")])
-def test_the_site_of_the_readme_connects_and_is_told_of_a_refusal(site):
-    with Browser() as joe:
-        assert landed(joe.connect(site)) == {"oauth_token_id": "1"}
-        assert landed(joe.connect(site, "deny"))["error"] == "access_denied"
+def test_the_site_of_the_readme_greets_its_users_only(site):
+    with Browser() as joe, Browser() as stranger:
+        tracks = connect(joe, joe.get(site.url)).text
+        assert tracks.startswith("Hello, Joe Sample!\n")
+        assert "Night Bus (demo)" in tracks
+        assert stranger.get(site.url).status_code == 401
+        assert landed(stranger.connect(site, "deny"))["error"] == "access_denied"
 
 
 @pytest.mark.parametrize(
@@ -183,6 +186,16 @@ def test_on_https_the_sites_own_cookie_is_secure(framework, folder, path, monkey
         attributes = answer.headers["Set-Cookie"].lower()
         for attribute in ("; secure", "; httponly", "; samesite=lax"):
             assert attribute in attributes
+
+
+@pytest.mark.parametrize("folder", [*SMALL, "readme"])
+def test_the_key_may_be_in_a_file(folder, monkeypatch, tmp_path):
+    variables = settings("https://api.example")
+    (tmp_path / "key").write_text(f"{variables.pop('SCCONNECT_SECRET_KEY')}\n")
+    variables["SCCONNECT_SECRET_KEY_FILE"] = str(tmp_path / "key")
+    with loaded(folder, variables, monkeypatch, tmp_path) as site:
+        # A login's site asks strangers to log in
+        assert webob.Request.blank("/").get_response(site).status_code in (200, 401)
 
 
 @pytest.mark.parametrize("folder", SMALL)
@@ -291,10 +304,12 @@ def test_in_a_browser_a_user_of_the_flask_site_connects_and_disconnects(site, co
 
 
 @pytest.mark.browser
-def test_in_a_browser_the_page_of_the_readme_gets_its_object(
+def test_in_a_browser_the_site_of_the_readme_greets_its_user(
     context, provider, monkeypatch, tmp_path
 ):
     with in_this_process("readme", provider.url, monkeypatch, tmp_path) as url:
-        page = opened(context, url)
-        decide(popup_of(page))
-        page.wait_for_selector('body:text(\'{"oauth_token_id":"1"}\')')
+        page = context.new_page()
+        page.goto(url)
+        page.click(".way a")
+        decide(page)
+        page.wait_for_selector("pre:text('Hello, Joe Sample!')")

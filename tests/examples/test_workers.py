@@ -145,14 +145,14 @@ def settings(provider):
         "SCCONNECT_AUTHORIZE_URL": f"{provider.url}/authorize",
         "SCCONNECT_TOKEN_URL": f"{provider.url}/oauth/token",
         "SCCONNECT_API_URL": provider.url,
-        "DATABASE_URL": databases.running("postgresql").url,
+        "SCCONNECT_STORE": databases.running("postgresql").url,
         "REDIS_URL": databases.running("redis").url,
     }
 
 
 @pytest.fixture
 def store(settings):
-    with closing(SQLStore(settings["DATABASE_URL"])) as store:
+    with closing(SQLStore(settings["SCCONNECT_STORE"])) as store:
         yield store
 
 

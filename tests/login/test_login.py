@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -817,6 +818,24 @@ def test_a_users_response_keeps_its_body_write_and_exc_info(connections, browser
     assert first[2] == ()
     assert (second[0], second[2]) == ("500 Oops", (("exc", "in", "fo"),))
     assert all(is_login(headers["Set-Cookie"]) for _, headers, _ in heard)
+
+
+def own_error_page(environ, start_response):
+    """Answer as an application does that has failed half way, with exc_info by keyword."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        raise ValueError("half way")
+    except ValueError:
+        start_response("500 Own", [("Content-Type", "text/plain")], exc_info=sys.exc_info())
+    return [b"my own words"]
+
+
+def test_an_application_may_name_exc_info(connections, browser):
+    with running_login(connections, own_error_page) as site:
+        log_in(browser, site)
+        answer = browser.get(f"{site.url}/page")
+    assert (answer.status_code, answer.text) == (500, "my own words")
+    assert answer.headers["Cache-Control"] == "private"
 
 
 # Settings

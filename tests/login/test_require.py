@@ -130,9 +130,9 @@ def test_a_form_leads_back_to_the_page_that_it_is_on(connections, browser):
         own = {**FORM, "Origin": site.url}
         assert post(**own, Referer=f"{site.url}/edit?page=1") == "/edit?page=1"
         assert post(**own) == "/"
-        assert post(**FORM, Referer=f"{site.url}/edit") == "/"  # nobody says where it comes from
+        assert post(**FORM, Referer=f"{site.url}/edit") == "/edit"
         assert post(**own, Referer="https://evil.example/edit") == "/"
-        assert post(Origin="https://evil.example", Referer="https://evil.example/edit") == "/edit"
+        assert post(Origin="https://evil.example", Referer="https://evil.example/edit") == "/"
         assert post(**own, Referer=f"{site.url}//evil.example/edit") == "/"
         assert post(Origin="null", Referer="http://[x") == "/"  # nobody can read that
         assert post(Origin="http://[x", Referer="http://[x") == "/"
@@ -201,15 +201,32 @@ def test_head_is_answered_without_a_body(connections, browser):
 )
 def test_a_script_gets_json_with_the_address_to_open(connections, browser, headers):
     with running_login(connections, require=True) as site:
-        answer = browser.get(f"{site.url}/data?x=1", **headers)
+        page = f"{site.url}/tracks?page=2"
+        answer = browser.get(f"{site.url}/data?x=1", **headers, Referer=page)
     assert answer.status_code == 401
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json() == {
         "error": "not_signed_in",
         "error_description": "This page is for users who are logged in.",
-        "sign_in": "/oauth/request_token?return_to=%2Fdata%3Fx%3D1",
+        "sign_in": "/oauth/request_token?return_to=%2Ftracks%3Fpage%3D2",
     }
+
+
+def test_a_script_whose_page_is_not_known_leads_back_to_the_first_page(connections, browser):
+    def forwarded(inner):
+        return lambda environ, start: inner({**environ, "HTTP_X_FORWARDED_FOR": "1.2.3.4"}, start)
+
+    def sign_in(site, **headers):
+        answer = browser.get(f"{site.url}/data", **SCRIPT, **headers)
+        return query(answer.json()["sign_in"])["return_to"]
+
+    with running_login(connections, require=True, prefix="/shop") as site:
+        assert sign_in(site) == "/shop/"
+        assert sign_in(site, Referer="https://evil.example/shop/page") == "/shop/"
+        assert sign_in(site, Referer=site.url.removesuffix("/shop")) == "/shop/"
+    with running_login(connections, require=True, around=forwarded) as site:
+        assert sign_in(site, Referer=f"{site.url}/page") == "/"
 
 
 @pytest.mark.parametrize(

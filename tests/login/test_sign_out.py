@@ -64,6 +64,23 @@ def test_a_script_signs_out_without_a_page(connections, browser):
         assert user_at(browser, site) == {}
 
 
+@pytest.mark.parametrize("mode", ["cors", "same-origin", "no-cors"])
+def test_a_script_is_one_in_every_mode_of_fetch(connections, browser, mode):
+    with running_login(connections) as site:
+        log_in(browser, site)
+        headers = {**SCRIPT, "Sec-Fetch-Mode": mode, "Referer": f"{site.url}/page"}
+        assert sign_out(browser, site, **headers).status_code == 204
+        assert login_cookies(browser) == []
+
+
+def test_a_form_that_a_service_worker_passes_on_is_led_on(connections, browser):
+    passed_on = {**HERE, "Sec-Fetch-Dest": "empty", "Accept": "text/html,*/*;q=0.8"}
+    with running_login(connections) as site:
+        for mode in ("navigate", "same-origin"):  # Chromium and WebKit; Firefox
+            headers = {**passed_on, "Sec-Fetch-Mode": mode, "Referer": f"{site.url}/page"}
+            assert sign_out(browser, site, **headers).status_code == 303
+
+
 def test_turbo_and_boosted_forms_are_led_on(connections, browser):
     with running_login(connections) as site:
         for headers in ({"Accept": "text/html"}, {"HX-Boosted": "true"}):

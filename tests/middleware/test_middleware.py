@@ -315,6 +315,21 @@ def test_hand_over_calls_the_application_with_the_token(flow, browser, prefix):
     assert landed(again)["error"] == "flow_finished"
 
 
+def test_an_application_may_name_exc_info_in_a_hand_over(flow, browser):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            raise ValueError("half way")
+        except ValueError:
+            start_response("500 Own", [("Content-Type", "text/plain")], exc_info=sys.exc_info())
+        return [b"my own words"]
+
+    with plain_site(flow, app, store_token=HAND_OVER) as site:
+        answer = browser.connect(site)
+    assert (answer.status_code, answer.text) == (500, "my own words")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 @pytest.mark.parametrize("on_failure", [None, HAND_OVER], ids=["success", "failure"])
 def test_an_exception_of_the_application_passes_through_a_hand_over(flow, browser, on_failure):
     boom = ValueError("the application's own")

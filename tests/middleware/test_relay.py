@@ -264,12 +264,13 @@ def tag_for(root, protocol="oauth2", *, key=RELAY_KEY, lifetime=600, ago=0):
     return tags.tag("nonce", root=root, lifetime=lifetime)
 
 
-def answer(app, protocol, tag, method="GET", **fields):
+def answer(app, protocol, tag, method="GET", host="", **fields):
     """Return what production answers to a callback with a tag."""
     given = {"code": "4", "oauth_token": "token", "oauth_verifier": "v", **fields}
     given[TAG[protocol]] = tag
     request = webob.Request.blank(f"{CALLBACK}?{urlencode(given)}", method=method)
     request.headers.update(ARRIVAL)
+    request.host = host or request.host
     return request.get_response(app)
 
 
@@ -513,6 +514,45 @@ def test_there_is_no_circle():
     assert "relay=" not in arrived
 
 
+@pytest.mark.parametrize("base_url", [PRODUCTION, lambda request: PRODUCTION])
+@pytest.mark.parametrize("host", ["www.app.example", "WWW.app.example:443"])
+def test_a_deployment_does_not_send_users_to_itself(base_url, host):
+    # It answers at a second address, which somebody took for another deployment
+    alias = "https://www.app.example"
+    app = owner(base_url=base_url, relay_to=[alias])
+    fields = failed(answer(app, "oauth2", tag_for(alias), host=host))
+    assert f"the deployment at {PRODUCTION} answers there" in fields["error_description"]
+    assert fields["error"] == "flow_mismatch"
+    assert answer(app, "oauth2", tag_for(alias)).headers["Location"].startswith(f"{alias}/")
+
+
+def test_a_deployment_on_a_loopback_host_does_not_send_users_to_itself():
+    laptop = "http://localhost:8000"
+    app = owner(base_url=lambda request: "http://127.0.0.1:8000", relay_to=[laptop])
+    fields = failed(answer(app, "oauth2", tag_for(laptop), host="localhost:8000"))
+    assert "would send the user to itself forever" in fields["error_description"]
+
+
+def test_a_proxy_may_send_its_own_host():
+    # nginx does, unless it is told otherwise; it is no sign that the answer has come back
+    response = answer(owner(), "oauth2", tag_for(LAPTOP), host=urlsplit(LAPTOP).netloc)
+    assert response.headers["Location"].startswith(f"{LAPTOP}/")
+
+
+def test_another_deployment_may_be_below_another_path_of_the_same_host():
+    shop, blog = f"{PRODUCTION}/shop", f"{PRODUCTION}/blog"
+    app = owner(base_url=shop, relay_to=[blog])
+    response = answer(app, "oauth2", tag_for(blog), host=urlsplit(PRODUCTION).netloc)
+    assert response.headers["Location"].startswith(f"{blog}/")
+
+
+def test_all_deployments_may_have_the_same_list():
+    shared = {"callback_url": f"{PRODUCTION}{CALLBACK}", "relay_to": [LAPTOP, STAGING]}
+    staging = owner(base_url=STAGING, **shared)
+    arrived = answer(staging, "oauth2", tag_for(STAGING)).headers["Location"]
+    assert "error=flow_expired" in arrived  # it looked for the cookie of its own flow
+
+
 def test_the_spelling_of_a_host_does_not_matter(browser):
     with world("oauth2") as here:
         host = {"Host": f"LocalHost:{here.laptop.port}"}
@@ -615,6 +655,24 @@ REFUSED = {
     "relay_to, user": ("relay_to", {"relay_to": ["https://a@b.example"], "relay_key": RELAY_KEY}),
     "relay_key, short": ("relay_key", {"relay_key": "short"}),
     "relay_key, none": ("relay_key", {"relay_key": []}),
+    "relay_key, secret_key": ("relay_key", {"relay_key": RELAY_KEY, "secret_key": RELAY_KEY}),
+    "relay_key, an older secret_key": (
+        "relay_key",
+        {"relay_key": RELAY_KEY, "secret_key": [RELAY_KEY, OWN_KEY]},
+    ),
+    "relay_to, itself": ("relay_to", {"relay_to": [PRODUCTION], "relay_key": RELAY_KEY}),
+    "relay_to, its own origin": (
+        "relay_to",
+        {"relay_to": [PRODUCTION], "relay_key": RELAY_KEY, "base_url": f"{PRODUCTION}/shop"},
+    ),
+    "relay_to, itself by its callback": (
+        "relay_to",
+        {
+            "relay_to": [PRODUCTION],
+            "relay_key": RELAY_KEY,
+            "callback_url": f"{PRODUCTION}{CALLBACK}",
+        },
+    ),
     "relay_key, client secret": ("relay_key", {"relay_key": CLIENT[1] * 3}),
 }
 
@@ -651,14 +709,6 @@ def test_a_deployment_may_be_told_its_own_callback(given):
     departure = query(request.get_response(app).headers["Location"])
     assert departure["redirect_uri"] == given
     assert "." not in departure["state"]
-
-
-def test_one_key_for_both_purposes_is_warned_of(caplog):
-    owner(secret_key=[OLD_KEY, RELAY_KEY])
-    assert "relay_key and secret_key are the same" in caplog.text
-    caplog.clear()
-    owner()
-    assert caplog.text == ""
 
 
 def test_nothing_of_the_key_is_shown():

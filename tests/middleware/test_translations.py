@@ -90,7 +90,7 @@ def test_what_is_for_the_developer_stays_english(site):
     text = response.content.decode("utf-8")
     assert "Dieser Link ist beschädigt" in text
     assert re.search('<p lang="en" dir="ltr">For the developer of the link: return_to .*</p>', text)
-    assert re.search("den Fehler <code>[0-9a-f]{8}</code> an", text)
+    assert re.search("den Fehler <a .*><code>[0-9a-f]{8}</code></a> an", text)
     english = page(site, "en", "/oauth/request_token?return_to=//evil").text
     assert "<p>Nothing was changed. For the developer of the link: return_to" in english
 
@@ -160,6 +160,38 @@ def test_a_site_gives_its_own_sentences_and_languages(provider):
         assert "&#x27;t Is gelukt &amp; klaar" in close.text
         assert "Läuft" in close.content.decode("utf-8")
         assert "Fermez cette fenêtre" in close.content.decode("utf-8")
+
+
+def no_script(text):
+    """Return what close.html says without a script, by language."""
+    element = re.search(r"<noscript>(.*?)</noscript>", text, re.DOTALL)[1]
+    lines = re.findall(r'<p lang="(.*?)" dir="(.*?)">(.*?) <a href="../">(.*?)</a></p>', element)
+    assert len(lines) == element.count("<p")
+    return {language: tuple(rest) for language, *rest in lines}
+
+
+def test_without_a_script_the_last_page_speaks_every_language(provider):
+    own = {
+        "en": {"Back to the site": "Back & on"},
+        "de": {"The site shows whether you are connected.": "Sieh nach."},
+        "he": {"The site shows whether you are connected.": "א", "Back to the site": "ב"},
+        "nl": {"Back to the site": "Terug"},  # half of it would be English
+    }
+    shown = "The site shows whether you are connected."
+    ours = {
+        language: ("ltr", texts[shown], texts["Back to the site"])
+        for language, texts in texts_of("close.html").items()
+    }
+    ours["en"] = ("ltr", shown, "Back to the site")
+    assert no_script((asset_folder() / "close.html").read_text("utf-8")) == ours
+    with running_site(flow_for("oauth2", provider.url), texts=own) as site:
+        answer = page(site, path="/sc-connect/close.html")
+    assert no_script(answer.content.decode("utf-8")) == {
+        **ours,
+        "en": ("ltr", shown, "Back &amp; on"),
+        "de": ("ltr", "Sieh nach.", "Zurück zur Website"),
+        "he": ("rtl", "א", "ב"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -189,11 +190,25 @@ def test_the_command_s_output_and_input_are_its_own():
     assert done.stdout == "typed\n"
     ours, theirs = done.stderr.splitlines()
     assert re.fullmatch(
-        r"The sandbox answers at http://127.0.0.1:\d+. Log in as joe \(password joe\) or ann "
-        r"\(password ann\).",
+        r"The sandbox answers at http://127.0.0.1:\d+. Log in as joe or ann with one click.",
         ours,
     )
     assert theirs == "to stderr"
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_nothing_for_a_closed_stream_goes_elsewhere(closed, tmp_path):
+    words = [*sandbox_words("--state", str(tmp_path / "state")), "--", "echo", "the output"]
+    done = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(words)} {closed}"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+    )
+    assert done.stdout == ("" if "1>" in closed else "the output\n")
+    assert ("The sandbox answers" in done.stderr) == ("2>" not in closed)
+    json.loads((tmp_path / "state").read_text())
 
 
 def test_the_words_of_the_command_stay_as_they_are():
@@ -413,7 +428,8 @@ def test_ctrl_z_stops_both_and_the_shell_lets_both_go_on():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_is_said_in_a_line(words, status, sentence, capfd):
+def test_a_mistake_is_said_in_a_line(words, status, sentence, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/scconnect"])
     ended: list[object] = []
     try:
         ended.append(main(["sandbox", "--port", "0", *words]))

@@ -4,7 +4,10 @@ import json
 import os
 import signal
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from support.browser import Browser
@@ -129,7 +132,7 @@ def test_what_changes_nothing_writes_nothing(tmp_path):
         assert path.stat() == before
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "format": 1,
     "users": [],
     "tracks": [],
@@ -140,18 +143,55 @@ GOOD = {
     "access": {},
     "refresh": {},
 }
+JOE = {"number": 1, "username": "jo", "password": "x", "full_name": "Jo"}
+CODE = {"grant": 0, "redirect_uri": "", "challenge": "", "created_at": 1.5}
+# What is wrong with JSON that has the right form, and the words that say where
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "a name that is a number": (
+        {"users": [{**JOE, "username": 5}]},
+        "users[0].username must be st",
+    ),
+    "a number that is true": ({"users": [JOE, {**JOE, "number": True}]}, "users[1].number must be"),
+    "a user that is none": ({"users": ["joe"]}, "users[0] must be an object"),
+    "users that are none": ({"users": {}}, "users must be list"),
+    "a field too few": ({"users": [{"number": 1}]}, "users[0].username is missing"),
+    "a field too many": (
+        {"grants": [{"username": "joe", "colour": "red"}]},
+        "grants[0] has a field that is unknown",
+    ),
+    "another part": ({"more": []}, "it has a field that is unknown"),
+    "another format": ({"format": 2}, "format must be 1"),
+    "a format that is true": ({"format": True}, "format must be int"),
+    "a grant that is not there": ({"refresh": {"t": 5}}, "refresh[0].grant is the number of no"),
+    "a grant from the end": (
+        {"grants": [{"username": "joe"}], "codes": {"c": {**CODE, "grant": -1}}},
+        "codes[0].grant is the number of no grant",
+    ),
+    "a time that is text": (
+        {"grants": [{"username": "joe"}], "codes": {"c": {**CODE, "created_at": "now"}}},
+        "codes[0].created_at must be float",
+    ),
+    "a refresh token for text": ({"refresh": {"t": "0"}}, "refresh must be dict[str, int]"),
+    "a track of nobody": (
+        {"tracks": [{"number": 1, "owner": "x", "title": ""}]},
+        "tracks[0].owner names a user who is not there",
+    ),
+    "details that are none": (
+        {"tracks": [{"number": 1, "owner": "joe", "title": "", "details": {"genre": 5}}]},
+        "tracks[0].details must be collections.abc.Mapping[str, str | bool]",
+    ),
+    "realms of numbers": (
+        {"request_tokens": {"t": {"secret": "s", "callback": "", "realms": [1], "created_at": 1}}},
+        "request_tokens[0].realms must be list[str]",
+    ),
+}
 DAMAGED = {
-    "empty": "",
     "no JSON": "garbage",
     "cut off": json.dumps(GOOD)[:40],
     "a list": "[]",
-    "another format": json.dumps({**GOOD, "format": 2}),
     "nothing in it": "{}",
-    "a field too many": json.dumps({**GOOD, "grants": [{"username": "joe", "colour": "red"}]}),
-    "a grant that is not there": json.dumps({**GOOD, "refresh": {"t": 5}}),
-    "a user that is none": json.dumps({**GOOD, "users": ["joe"]}),
     "too deep": "[" * 100_000,
-    "a track of nobody": json.dumps({**GOOD, "tracks": [{"owner": "x"}]}),
+    **{name: json.dumps({**GOOD, **changes}) for name, (changes, _) in WRONG.items()},
 }
 
 
@@ -163,6 +203,24 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(text, tmp_path):
         Sandbox(state_file=path)
     assert path.read_text() == text
     assert os.listdir(tmp_path) == ["state.json"]
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG)
+def test_a_wrong_value_is_named_by_its_place(changes, words, tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps({**GOOD, **changes}))
+    with pytest.raises(StateFileError) as raised:
+        Sandbox(state_file=path)
+    assert f"{path} is damaged, or was not written by a sandbox: {words}" in str(raised.value)
+
+
+def test_what_a_sandbox_writes_is_accepted(tmp_path):
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(GOOD))
+    Sandbox(state_file=path).close()
+    path.write_bytes(b"")  # as mktemp makes it
+    Sandbox(state_file=path).close()
+    assert json.loads(path.read_text())["format"] == 1
 
 
 @pytest.mark.slow
@@ -186,7 +244,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         Sandbox(state_file=tmp_path)
     for name, other in (("one", "two"), ("two", "one")):
         (tmp_path / name).symlink_to(other)
-    Sandbox(state_file=tmp_path / "one").close()  # links in a circle lead nowhere
+    with pytest.raises(StateFileError, match="symbolic links"):  # in a circle
+        Sandbox(state_file=tmp_path / "one")
 
 
 def test_two_sandboxes_do_not_share_a_file(tmp_path):
@@ -198,6 +257,41 @@ def test_two_sandboxes_do_not_share_a_file(tmp_path):
             dance(OAuth2(*CLIENT, provider=Sandbox().oauth2_provider(server.url)))
     with sandbox_at(path):
         pass
+
+
+def test_a_new_file_belongs_to_one_of_those_who_begin_at_the_same_moment(tmp_path):
+    path = tmp_path / "state.json"
+    together = threading.Barrier(4)
+
+    def begin(_):
+        together.wait(10)
+        try:
+            return Sandbox(state_file=path)
+        except StateFileError as error:
+            return str(error)
+
+    for _ in range(10):
+        with ThreadPoolExecutor(4) as threads:
+            made = list(threads.map(begin, range(4)))
+        winners = [each for each in made if isinstance(each, Sandbox)]
+        assert len(winners) == 1
+        assert all("in use by another" in each for each in made if isinstance(each, str))
+        winners[0].close()
+        path.unlink()
+
+
+def test_a_new_file_is_in_use_before_anything_is_in_it(tmp_path, monkeypatch):
+    path = tmp_path / "state.json"
+    replace = os.replace
+
+    def try_and_replace(*names):
+        with pytest.raises(StateFileError, match="in use by another sandbox"):
+            Sandbox(state_file=path)
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", try_and_replace)
+    Sandbox(state_file=path).close()
+    assert json.loads(path.read_text())["format"] == 1
 
 
 def test_a_file_that_has_just_been_replaced_is_in_use(tmp_path, monkeypatch):

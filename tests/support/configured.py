@@ -13,5 +13,12 @@ def identify(request):
     return "a user of the site"
 
 
+events: list = []
+
+
+def on_event(event):
+    events.append(event.name)
+
+
 def on_failure(error, request):
     return {"failed": error.code}

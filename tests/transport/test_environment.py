@@ -1,6 +1,6 @@
 """What a flow takes from the environment: nothing (threat 28).
 
-SECURITY.md and docs/tokens.md say so. Each variable is set to what would be noticed if it were
+docs/options.md and docs/tokens.md say so. Each variable is set to what would be noticed if it were
 used, for token requests and API calls alike.
 """
 

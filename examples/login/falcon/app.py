@@ -6,12 +6,11 @@ It runs against a SoundCloud on this machine, where you log in as joe with one c
     scconnect sandbox -- waitress-serve --listen localhost:8000 app:application
 """
 
-import os
 from html import escape
 
 import falcon
 
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_env
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores.sql import SQLStore
 
@@ -46,8 +45,5 @@ app = falcon.App()
 app.add_route("/", Home())
 
 store = SQLStore("sqlite:///connections.sqlite3")
-application = Connections(flow_from_env(), store).login(
-    app,
-    secret_key=os.environ["SCCONNECT_SECRET_KEY"],
-    base_url=os.environ.get("SCCONNECT_BASE_URL"),  # not needed on localhost
-)
+# SCCONNECT_SECRET_KEY, and SCCONNECT_BASE_URL unless on localhost
+application = Connections(flow_from_env(), store).login(app, **options_from_env())

@@ -9,7 +9,7 @@ from scconnect_wsgi.stores import MemoryStore
 
 @pytest.fixture
 def site(soundcloud):
-    settings = {"soundcloud.secret_key": "a-key-of-43-letters-which-is-for-tests-only"}
+    settings = {"scconnect.secret_key": "a-key-of-43-letters-which-is-for-tests-only"}
     return make_application(soundcloud.oauth2(), MemoryStore(), settings)
 
 

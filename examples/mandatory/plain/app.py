@@ -6,14 +6,13 @@ It runs against a SoundCloud on this machine, where you log in as joe with one c
     scconnect sandbox -- waitress-serve --listen localhost:8000 app:application
 """
 
-import os
 from html import escape
 
 from itsdangerous import URLSafeTimedSerializer
 from webob.dec import wsgify
 from webob.exc import HTTPSeeOther
 
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_env
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.errors import ConnectError, NotConnected
 from scconnect_wsgi.stores.sql import SQLStore
@@ -32,11 +31,10 @@ CONNECT = """<p>{user}, one step is left: connect your SoundCloud account.</p>
    href="{root}/oauth/request_token?return_to={root}/">Connect with SoundCloud</a>"""
 WELCOME = "<p>Welcome, {user}. You are {name} on SoundCloud.</p>"
 LATER = "<p>SoundCloud cannot be reached at the moment. Please try again in a few minutes.</p>"
-SECRET_KEY = os.environ["SCCONNECT_SECRET_KEY"]
-BASE_URL = os.environ.get("SCCONNECT_BASE_URL")  # https://app.example; not needed on localhost
+OPTIONS = options_from_env()  # SCCONNECT_SECRET_KEY, and SCCONNECT_BASE_URL unless on localhost
 TWO_WEEKS = 14 * 24 * 3600  # seconds
 
-sessions = URLSafeTimedSerializer(SECRET_KEY, salt="session")
+sessions = URLSafeTimedSerializer(OPTIONS["secret_key"], salt="session")
 
 
 def signed_in(request):
@@ -59,7 +57,7 @@ def site(request):
 def sign_up(request):
     """Remember the user, whose sign-up ends when an account is connected."""
     session = sessions.dumps(request.POST["name"])  # a site asks for a password, too
-    secure = (BASE_URL or "").startswith("https:")
+    secure = OPTIONS.get("base_url", "").startswith("https:")
     answer = HTTPSeeOther(location=f"{request.script_name}/")
     answer.set_cookie("session", session, httponly=True, samesite="Lax", secure=secure)
     return answer
@@ -89,4 +87,4 @@ def shown(content, request, **fields):
 
 store = SQLStore("sqlite:///connections.sqlite3")
 connections = Connections(flow_from_env(), store, identify=signed_in)
-application = connections.wrap(site, secret_key=SECRET_KEY, base_url=BASE_URL)
+application = connections.wrap(site, **OPTIONS)

@@ -6,13 +6,12 @@ It runs against a SoundCloud on this machine, where you log in as joe with one c
     scconnect sandbox -- waitress-serve --listen localhost:8000 app:application
 """
 
-import os
 from contextlib import suppress
 
 from bottle import Bottle, redirect, request, response, template
 from itsdangerous import URLSafeTimedSerializer
 
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_env
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.errors import ConnectError, NotConnected
 from scconnect_wsgi.stores.sql import SQLStore
@@ -39,12 +38,11 @@ PAGE = """<!DOCTYPE html>
    href="{{root}}/oauth/request_token?return_to={{root}}/">Connect with SoundCloud</a>
 % end
 """
-SECRET_KEY = os.environ["SCCONNECT_SECRET_KEY"]
-BASE_URL = os.environ.get("SCCONNECT_BASE_URL")  # https://app.example; not needed on localhost
+OPTIONS = options_from_env()  # SCCONNECT_SECRET_KEY, and SCCONNECT_BASE_URL unless on localhost
 TWO_WEEKS = 14 * 24 * 3600  # seconds
 
 app = Bottle()
-sessions = URLSafeTimedSerializer(SECRET_KEY, salt="session")
+sessions = URLSafeTimedSerializer(OPTIONS["secret_key"], salt="session")
 
 
 def signed_in(request):
@@ -63,7 +61,7 @@ def home():
 @app.post("/sign-in")
 def sign_in():
     session = sessions.dumps(request.forms.name)  # a site asks for a password, too
-    secure = (BASE_URL or "").startswith("https:")
+    secure = OPTIONS.get("base_url", "").startswith("https:")
     response.set_cookie("session", session, path="/", httponly=True, samesite="lax", secure=secure)
     redirect("./")
 
@@ -87,4 +85,4 @@ def disconnect():
 
 store = SQLStore("sqlite:///connections.sqlite3")
 connections = Connections(flow_from_env(), store, identify=signed_in)
-application = connections.wrap(app, secret_key=SECRET_KEY, base_url=BASE_URL)
+application = connections.wrap(app, **OPTIONS)

@@ -1,11 +1,9 @@
 """A site whose users are SoundCloud's: no passwords, no sign-up, no table of users."""
 
-import os
-
 from pyramid.config import Configurator
 
 from mysite.security import SoundCloudUsers
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_settings
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores.sql import SQLStore
 
@@ -28,8 +26,5 @@ def make_application(flow, store, settings):
     config.add_route("home", "/")
     config.add_route("sounds", "/sounds")
     config.scan("mysite.views")
-    return Connections(flow, store).login(
-        config.make_wsgi_app(),
-        secret_key=settings.get("soundcloud.secret_key") or os.environ["SECRET_KEY"],
-        base_url=settings.get("soundcloud.base_url"),
-    )
+    options = options_from_settings(settings)  # scconnect.secret_key, scconnect.base_url, ...
+    return Connections(flow, store).login(config.make_wsgi_app(), **options)

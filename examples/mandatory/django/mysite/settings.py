@@ -1,24 +1,29 @@
 """Django's settings.
 
-In production the environment has SITE_URL (such as https://app.example), SECRET_KEY, the client of
-SoundCloud (SCCONNECT_CLIENT_ID, SCCONNECT_CLIENT_SECRET), and PGDATABASE with libpq's other
-variables. Without SITE_URL this is a site on your machine.
+In production the environment has SCCONNECT_BASE_URL (such as https://app.example),
+SCCONNECT_SECRET_KEY, the client of SoundCloud (SCCONNECT_CLIENT_ID, SCCONNECT_CLIENT_SECRET), and
+PGDATABASE with libpq's other variables. Secrets may be in files: SCCONNECT_SECRET_KEY_FILE. Without
+SCCONNECT_BASE_URL this is a site on your machine.
 """
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from scconnect_wsgi.config import options_from_env
+
 BASE_DIR = Path(__file__).parent.parent
-SITE_URL = os.environ.get("SITE_URL")
-DEBUG = SITE_URL is None
+DEBUG = not os.environ.get("SCCONNECT_BASE_URL")
 if DEBUG:
-    SECRET_KEY = "not-secret-and-for-development-0123456789"
+    SOUNDCLOUD: dict[str, Any] = {"secret_key": ["not-secret-and-for-development-0123456789"]}
 else:
-    SECRET_KEY = os.environ["SECRET_KEY"]
+    SOUNDCLOUD = options_from_env()
+    SITE_URL = SOUNDCLOUD["base_url"]
     ALLOWED_HOSTS = [urlsplit(SITE_URL).hostname]
     CSRF_TRUSTED_ORIGINS = [SITE_URL]  # behind a proxy that ends TLS, Django sees http
     CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE = True
+*SECRET_KEY_FALLBACKS, SECRET_KEY = SOUNDCLOUD["secret_key"]
 
 INSTALLED_APPS = [
     "mysite",

@@ -15,12 +15,8 @@ def make_connections(flow):
 
 def make_application(connections):
     """Return the whole site, with the button in front of Django."""
-    return connections.wrap(
-        get_wsgi_application(),
-        secret_key=settings.SECRET_KEY,
-        base_url=settings.SITE_URL,
-        sign_in_url="/login/",
-    )
+    site = get_wsgi_application()
+    return connections.wrap(site, sign_in_url="/login/", **settings.SOUNDCLOUD)
 
 
 def ask_to_connect_again(connection, error):

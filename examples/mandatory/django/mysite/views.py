@@ -8,7 +8,6 @@ from django.views.generic import CreateView
 
 from mysite.forms import SignUpForm
 from mysite.middleware import working_connection
-from scconnect_wsgi.django import DjangoStore
 from scconnect_wsgi.errors import ProviderError, ProviderUnavailable
 
 
@@ -30,7 +29,8 @@ def connect(request):
     """Show the button. The flow ends here too: after a failure with ``error`` in the query."""
     if working_connection(request):
         return redirect("home")
-    ended = DjangoStore().of_user(str(request.user.pk))
+    connections = request.environ["scconnect.connections"]
+    ended = connections.of_user(str(request.user.pk), ended=True)
     context = {"was_connected": bool(ended), "error": request.GET.get("error")}
     return render(request, "connect.html", context)
 

@@ -5,7 +5,6 @@ from itertools import islice
 from flask import (
     Blueprint,
     abort,
-    current_app,
     flash,
     redirect,
     render_template,
@@ -43,9 +42,9 @@ def show():
     if "oauth_token_id" in request.args:
         flash("Your SoundCloud account is connected.")
         return redirect(url_for("settings.show"))
-    # Unlike connections.of_user, this lists the connections that have ended, too.
-    store = current_app.extensions["soundcloud_store"]
-    return render_template("settings.html", accounts=store.of_user(current_user.get_id()))
+    connections = request.environ["scconnect.connections"]
+    accounts = connections.of_user(current_user.get_id(), ended=True)
+    return render_template("settings.html", accounts=accounts)
 
 
 @pages.get("/soundcloud/<id>/tracks")

@@ -8,7 +8,7 @@ from scconnect_wsgi.stores.sql import SQLStore
 from setlist.models import db
 
 
-def init_app(app):
+def init_app(app, options):
     def identify(request):
         with app.request_context(request.environ):
             return current_user.get_id()
@@ -16,10 +16,4 @@ def init_app(app):
     with app.app_context():
         store = SQLStore(engine=db.engine)
     connections = Connections(flow_from_env(), store, identify=identify)
-    app.wsgi_app = connections.wrap(
-        app.wsgi_app,
-        secret_key=app.config["SECRET_KEY"],
-        base_url=app.config["BASE_URL"],
-        sign_in_url="/sign-in",
-    )
-    app.extensions["soundcloud_store"] = store
+    app.wsgi_app = connections.wrap(app.wsgi_app, sign_in_url="/sign-in", **options)

@@ -6,10 +6,10 @@ from setlist.models import db
 @pytest.fixture
 def app(soundcloud, monkeypatch, tmp_path):
     """The site, connected to a SoundCloud on this machine."""
-    for name, value in soundcloud.environ.items():
+    key = "a-key-of-43-letters-which-is-for-tests-only"
+    for name, value in {**soundcloud.environ, "SCCONNECT_SECRET_KEY": key}.items():
         monkeypatch.setenv(name, value)
     app = create_app(
-        SECRET_KEY="a-key-of-43-letters-which-is-for-tests-only",  # noqa: S106  # it is for tests
         SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/site.sqlite3",
         WTF_CSRF_ENABLED=False,
     )
