@@ -604,9 +604,7 @@ class Scenario:
         self.store = Store()
 
     def flow(self, misbehave=None):
-        flow = flow_for(
-            self.protocol, self.provider, transport=quick_transport(timeout=DEADLINE)
-        )
+        flow = flow_for(self.protocol, self.provider, transport=quick_transport(timeout=DEADLINE))
         name = "access_token_url" if self.protocol == "oauth1" else "token_url"
         if misbehave:
             url = getattr(flow.provider, name).replace(
