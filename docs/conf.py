@@ -108,7 +108,7 @@ PAGES_OF_FILES = {
     "README.md": "index.md",
     "CHANGES.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "threats.md",
+    "SECURITY.md": "security.md",
 }
 SHOWN_WHOLE = {"changelog": "CHANGES.md", "contributing": "CONTRIBUTING.md"}
 

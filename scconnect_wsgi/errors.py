@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, ClassVar
 
-from scconnect_wsgi._documentation import entry
+from scconnect_wsgi.documentation import entry
 
 
 def new_error_id() -> str:

@@ -20,8 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # imports nothing.
 ROOMS = {
     "assets": set(),
-    "_documentation": set(),
-    "errors": {"_documentation"},
+    "documentation": set(),
+    "errors": {"documentation"},
     "numeric": set(),
     "redaction": set(),
     "events": {"redaction"},
@@ -50,7 +50,7 @@ ROOMS = {
         "transport",
     },
     "middleware": {
-        "_documentation",
+        "documentation",
         "callables",
         "encryption",
         "errors",
@@ -114,7 +114,7 @@ ROOMS = {
     "sandbox": {"errors", "provider", "query", "urls"},
     "testing": {"account", "errors", "protocols", "provider", "sandbox", "stores", "token"},
     "demo": {"__init__", "connections", "errors", "flow", "sandbox", "stores"},
-    "check": {"_documentation", "config", "errors", "flow", "middleware", "transport", "urls"},
+    "check": {"documentation", "config", "errors", "flow", "middleware", "transport", "urls"},
     "cli": {"check", "config", "demo", "errors", "sandbox", "stores", "urls"},
     "__main__": {"cli"},
 }

@@ -57,8 +57,21 @@ ROWS = (
     (
         "Used by all",
         (
-            *("errors", "token", "account", "provider", "encryption", "keys"),
-            *("urls", "query", "users", "callables", "nesting", "redaction"),
+            "errors",
+            "token",
+            "account",
+            "provider",
+            "encryption",
+            "keys",
+            "urls",
+            "query",
+            "users",
+            "callables",
+            "events",
+            "nesting",
+            "numeric",
+            "redaction",
+            "documentation",
         ),
     ),
 )

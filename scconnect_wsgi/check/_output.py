@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 
-from scconnect_wsgi._documentation import entry, page
 from scconnect_wsgi.check._report import Finding, Report
+from scconnect_wsgi.documentation import entry, page
 from scconnect_wsgi.errors import ConfigurationError
 
 _REGISTER = "Register this callback URL with the provider, byte for byte: "

@@ -12,7 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlencode
 
-from scconnect_wsgi._documentation import entry
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.errors import new_error_id
 from scconnect_wsgi.middleware._files import BrowserFile, asset_folder, close_page
 from scconnect_wsgi.middleware._responses import NOT_FOR_WORKERS, FixedResponse

@@ -13,7 +13,7 @@ from support.site import JOE
 from support.windows import closed, heard, opened, popup_of, press
 from support.world import ASSETS, NO_POPUP, endpoint, pairs, prepare
 
-from scconnect_wsgi._documentation import entry
+from scconnect_wsgi.documentation import entry
 
 pytestmark = pytest.mark.browser
 

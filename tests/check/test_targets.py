@@ -9,13 +9,13 @@ import textwrap
 import pytest
 from support.commands import environment, run
 
-from scconnect_wsgi._documentation import entry
-from scconnect_wsgi._documentation import page as page_of_docs
 from scconnect_wsgi.check import parse_target
 from scconnect_wsgi.check._output import as_json, as_text
 from scconnect_wsgi.check._report import Report
 from scconnect_wsgi.check._worker import run as look
 from scconnect_wsgi.cli import main
+from scconnect_wsgi.documentation import entry
+from scconnect_wsgi.documentation import page as page_of_docs
 
 SECRET = "the-client-secret-of-this-test"
 KEY = "CAMOR1ri-a_random_key_0123456789_of_43_chars"

@@ -9,6 +9,8 @@ from support.site import KEY, page_of_the_site
 
 from scconnect_wsgi import OAuth2, SCConnect
 from scconnect_wsgi.config import from_env
+from scconnect_wsgi.documentation import entry
+from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.middleware import HAND_OVER
 from scconnect_wsgi.urls import sandbox_problem
 
@@ -45,6 +47,7 @@ def test_check_says_that_a_public_site_cannot_use_the_sandbox(protocol):
         "SCCONNECT_BASE_URL is public (https://app.example), but its provider is on a loopback "
         "host (http://127.0.0.1:8001), as the sandbox is: the browsers of the site's users would "
         "ask their own machines, and whoever runs a sandbox there could log in as anybody.\n"
+        f"See {entry(ConfigurationError.code)}\n"
     )
     assert done.stderr == ""
 
@@ -52,9 +55,8 @@ def test_check_says_that_a_public_site_cannot_use_the_sandbox(protocol):
 @pytest.mark.slow
 def test_check_says_it_beside_what_else_is_wrong():
     done = check({**settings("https://app.example", SANDBOXES[0]), "SCCONNECT_SECRET_KEY": "short"})
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        *("SCCONNECT_SECRET_KEY", "SCCONNECT_BASE_URL")
-    ]
+    words = [line.split()[0] for line in done.stdout.splitlines()]
+    assert words == ["SCCONNECT_SECRET_KEY", "SCCONNECT_BASE_URL", "See"]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from support.site import running_site
 
 import scconnect_wsgi
 from scconnect_wsgi import errors
-from scconnect_wsgi._documentation import SITE, entry, page
+from scconnect_wsgi.documentation import SITE, entry, page
 
 PAGE = (CHECKOUT / "docs" / "troubleshooting.md").read_text("utf-8")
 CLOSE_JS = (CHECKOUT / "assets" / "close.js").read_text("utf-8")
