@@ -255,7 +255,7 @@ def test_the_metadata_of_the_wheel(wheel):
         "encryption",
     }
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert "pip install scconnect-wsgi" in metadata.get_payload()
+    assert "pip install 'scconnect-wsgi" in metadata.get_payload()
 
 
 def test_the_oldest_versions_are_the_lower_bounds(wheel):
