@@ -470,7 +470,7 @@ def test_a_site_with_oauth1_is_told_that_soundcloud_has_retired_it():
     ],
 )
 def test_a_bad_setting_is_one_sentence_without_any_secret(name, value, complaint):
-    settings = {**SETTINGS, name: value}
+    settings = {**SETTINGS, "SCCONNECT_STORE_TOKEN": "HAND_OVER", name: value}
     done = run("check", **settings)
     assert done.returncode == 1
     line, see = done.stdout.splitlines()
