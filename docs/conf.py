@@ -8,11 +8,12 @@ import pathlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from scconnect_wsgi.documentation import SITE
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-# Where the pages are published; llms.txt and the links to this site begin with it.
-html_baseurl = "https://scconnect-wsgi.readthedocs.io/en/stable/"
+html_baseurl = SITE  # llms.txt begins its links with it
 
 project = "scconnect-wsgi"
 author = "The scconnect-wsgi authors"

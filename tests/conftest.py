@@ -16,6 +16,7 @@ from support.engines import table
 from support.flows import CLIENT
 from support.sample import sampled
 from support.site import KEY
+from support.windows import WITHIN
 
 import scconnect_wsgi
 from scconnect_wsgi.sandbox import Sandbox, serve
@@ -120,7 +121,7 @@ def chromium():
 def context(chromium):
     """A fresh profile, whose pages raise no error and keep their own content security policy."""
     context = chromium.new_context()
-    context.set_default_timeout(15_000)  # milliseconds
+    context.set_default_timeout(WITHIN * 1000)  # milliseconds
     complaints = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on(

@@ -129,7 +129,8 @@ def test_a_double_click_is_one_connection(flow, browser, heard):
     assert named(heard) == ["flow_started", "connected"]
 
 
-def test_a_hook_that_raises_harms_no_flow_and_is_logged(flow, browser, caplog):
+@pytest.mark.threat(58)
+def test_58_a_hook_that_raises_harms_no_flow_and_is_logged(flow, browser, caplog):
     store = Store()
     with running_site(flow, on_event=raising, store_token=store) as site:
         assert landed(browser.connect(site)) == {"username": "joe", "oauth_token_id": "43"}
@@ -230,6 +231,32 @@ class LosesNewTokens(MemoryStore):
         return super().save(connection)
 
 
+class Hooked:
+    """Looks into the store at the moment of each event."""
+
+    def __init__(self):
+        self.site: Any = None
+        self.seen = []
+
+    def __call__(self, event):
+        if event.name == "token_refreshed":
+            self.seen.append(self.site.store.load(self.site.id).token.expires_at)
+            raise SystemExit  # as a server's timeout does
+
+
+@pytest.mark.threat(58)
+def test_58_a_new_token_is_stored_before_a_hook_that_takes_too_long_is_called(provider, browser):
+    hook = Hooked()
+    connected = Connected(provider, browser, on_event=hook)
+    hook.site = connected
+    connected.expire()
+    with pytest.raises(SystemExit):
+        connected.call()
+    assert len(hook.seen) == 1
+    assert hook.seen[0] > 1
+    assert connected.call().username == "joe"
+
+
 def test_a_token_that_the_store_cannot_keep_is_a_refresh_that_failed(connected):
     connected.expire()
     store = LosesNewTokens(connected.store.load(connected.id))
@@ -261,7 +288,8 @@ def test_an_adopted_token_is_refreshed_and_reported(connected):
     assert named(connected.heard) == ["token_refreshed"]
 
 
-def test_a_hook_that_raises_harms_no_refresh_and_no_disconnect(provider, browser, caplog):
+@pytest.mark.threat(58)
+def test_58_a_hook_that_raises_harms_no_refresh_and_no_disconnect(provider, browser, caplog):
     connected = Connected(provider, browser, on_event=raising)
     connected.expire()
     assert connected.call().username == "joe"
@@ -273,7 +301,8 @@ def test_a_hook_that_raises_harms_no_refresh_and_no_disconnect(provider, browser
 # What an event is
 
 
-def test_an_event_cannot_be_changed_and_has_no_room_for_a_secret():
+@pytest.mark.threat(58)
+def test_58_an_event_cannot_be_changed_and_has_no_room_for_a_secret():
     event: Any = Event("connected", seconds=0.5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         event.name = "failed"

@@ -89,7 +89,9 @@ def flow_from_settings(settings: Mapping[str, Any], prefix: str = "scconnect.") 
 @hides_locals
 def options_from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the options of the middleware that the SCCONNECT_* variables set, for a site that does
-    the rest in code: ``connections.wrap(application, **options_from_env())``.
+    the rest in code::
+
+        application = connections.wrap(application, **options_from_env())
 
     They are options of SCConnect, ``wrap`` and ``login``: ``secret_key``, which is required and
     comes as a list of keys from oldest to newest, ``base_url`` and the others. The callables

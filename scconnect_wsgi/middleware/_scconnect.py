@@ -250,7 +250,16 @@ class SCConnect:
 
     def _missing(self, environ: WSGIEnvironment) -> NoReturn:
         """Refuse a path that could only be a browser file's, and is not."""
-        raise QuietNotice("404 Not Found", "Not found", "There is nothing at this address.")
+        raise QuietNotice(
+            "404 Not Found",
+            "Not found",
+            Message(
+                "There is nothing at this address.",
+                "For the developer: SCConnect answers every address below "
+                f"{self._assets_path}. Those of connections.serving() work only if it is outside: "
+                "connections.serving(SCConnect(...)). connections.wrap() does that.",
+            ),
+        )
 
     def _start(self, environ: WSGIEnvironment) -> WSGIApplication:
         """Answer the request-token path: begin a flow, and send the user to the provider."""

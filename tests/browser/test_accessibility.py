@@ -6,6 +6,7 @@ import re
 import pytest
 from support.page import contrast
 from support.showcase import BUSY, LABEL, LOOKS, PAGES, running
+from support.windows import WITHIN
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +28,7 @@ def visit(chromium, world):
 
     def visit(**settings):
         context = chromium.new_context(**settings)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(WITHIN * 1000)
         contexts.append(context)
         context.on(
             "console",
@@ -74,7 +75,7 @@ WIDTHS = {"phone": 390, "desktop": 1280}  # pixels
 def test_axe_finds_nothing(chromium, world, name):
     # Without its policy, which forbids axe; other tests see that pages keep theirs.
     context = chromium.new_context(bypass_csp=True, reduced_motion="reduce")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WITHIN * 1000)
     try:
         page = context.new_page()
         if name in PAGES:

@@ -501,11 +501,12 @@ def test_the_id_of_a_failure_is_shown_and_nothing_else_of_a_query(context, world
 
 
 @browser_test
+@pytest.mark.threat(58)
 @pytest.mark.parametrize(
     ("code", "anchor"),
     [("flow_expired", "flow-expired"), ("access_denied", "access-denied"), ("mine", None)],
 )
-def test_the_id_leads_to_the_entry_of_a_code_of_ours(context, world, code, anchor):
+def test_58_the_id_leads_to_the_entry_of_a_code_of_ours(context, world, code, anchor):
     """It tells nobody where it was: the query is the business of this site."""
     page = opened(context, f"{world.site}/sc-connect/close.html?error={code}&error_id=1a2b3c4d")
     page.wait_for_selector("text=Error 1a2b3c4d")

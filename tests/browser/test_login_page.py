@@ -3,6 +3,7 @@
 import pytest
 from support.flows import flow_for
 from support.logins import running_login
+from support.windows import WITHIN
 
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores import MemoryStore
@@ -16,7 +17,7 @@ def test_a_stranger_logs_in_comes_back_and_signs_out(chromium, root):
     connections = Connections(flow_for("oauth2", root), MemoryStore())
     with running_login(connections, require=True) as site:
         context = chromium.new_context(java_script_enabled=False, viewport=PHONE)
-        context.set_default_timeout(15_000)  # milliseconds
+        context.set_default_timeout(WITHIN * 1000)  # milliseconds
         page = context.new_page()
         answer = page.goto(f"{site.url}/wiki/Page?x=1")
         assert answer.status == 401

@@ -117,7 +117,9 @@ def test_a_row_that_is_read_in_another_way_after_a_failure_is_refreshed(site, re
     with pytest.raises(ProviderUnavailable):
         site.connections.adopt(row, user="joe")
     (waiting,) = site.stored()
-    site.store.save(replace(waiting, failed_refresh=None))  # the pause is over
+    # The pause is over, and whoever began that refresh has its answer
+    began = waiting.refreshing_since - AN_HOUR_AGO
+    site.store.save(replace(waiting, failed_refresh=None, refreshing_since=began))
     site.sandbox.misbehave()
     assert site.works(site.connections.adopt(replace(row, **read), user="joe"))
     assert site.redeemed() == 1

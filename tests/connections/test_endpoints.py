@@ -11,9 +11,10 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import requests
 from support.flows import flow_for
-from support.site import page_of_the_site
+from support.site import KEY, page_of_the_site
 from support.stores import connection
 
+from scconnect_wsgi import SCConnect
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.connections._body import MAX_BODY
 from scconnect_wsgi.errors import ConfigurationError
@@ -395,3 +396,21 @@ def test_over_a_socket_too_a_body_that_is_cut_off_changes_nothing(connections, s
             timeout=10,
         )
         assert (answer.status_code, store.of_user("u")) == (200, [])
+
+
+@pytest.mark.parametrize("path", ["connections.json", "disconnect"])
+def test_serving_inside_of_sc_connect_is_told_apart_from_a_wrong_address(
+    connections, path, browser
+):
+    """SCConnect answers every address below its files, so these two never reach it."""
+    application = SCConnect(
+        connections.serving(page_of_the_site),
+        connections._flow,
+        secret_key=KEY,
+        store_token=connections.store_token,
+        identify=connections._identify,
+    )
+    with serve(application) as server:
+        answer = browser.get(f"{server.url}/sc-connect/{path}")
+    assert answer.status_code == 404
+    assert "connections.serving(SCConnect(...))" in answer.text

@@ -1,7 +1,7 @@
 """The demo's page in a real browser: everything that a visitor can do with it."""
 
 import pytest
-from support.windows import closed, decide, opened, popup_of
+from support.windows import WITHIN, closed, decide, opened, popup_of
 
 from scconnect_wsgi.demo import start
 from scconnect_wsgi.demo._days import DAYS
@@ -144,7 +144,7 @@ def test_a_demo_that_has_stopped_is_said(context):
 
 def test_every_piece_of_code_can_be_copied(chromium, demo):
     context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WITHIN * 1000)
     page = opened(context, demo.url)
     pieces = [look.markup for look in LOOKS] + [picture.markup for picture in PICTURES]
     for case in USE_CASES:

@@ -104,7 +104,7 @@ def built(source, tmp_path_factory):
     """The folder with an sdist, and a wheel that was built from it."""
     source = shutil.copytree(source, tmp_path_factory.mktemp("build") / "scconnect-wsgi")
     target = tmp_path_factory.mktemp("built")
-    return build(source, target)
+    return build(source, target, epoch=epoch_of_the_release())
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def install(python, *what):
     """Without the network: the setuptools that builds is one of the dependencies."""
     offline = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check")
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet")
-    run(*pip, *offline, *what)
+    run(*pip, *offline, *what, env=without_checkout())
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,9 @@ def test_pip_brings_the_declared_packages_and_what_they_need(wheel, tmp_path):
     """With the network, as for a user."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
-    inspected = json.loads(run(python, "-m", "pip", "inspect", "--local"))["installed"]
+    pip = (python, "-m", "pip", "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", wheel, env=without_checkout())
+    inspected = json.loads(run(*pip, "inspect", "--local", env=without_checkout()))["installed"]
     needed_by: dict[str, set[str]] = {
         canonicalize_name(entry["metadata"]["name"]): {
             canonicalize_name(requirement.name)
@@ -205,22 +206,22 @@ def test_two_builds_are_the_same_byte_for_byte(source, sdist, wheel, tmp_path):
     elsewhere = shutil.copytree(source, tmp_path / "elsewhere", copy_function=shutil.copy)
     for path in elsewhere.rglob("*"):  # as a checkout of somebody with this umask
         path.chmod(path.stat().st_mode & 0o700)
-    build(elsewhere, tmp_path / "built", umask=0o077, time_zone="Pacific/Kiritimati")
+    habits = {"umask": 0o077, "time_zone": "Pacific/Kiritimati"}
+    build(elsewhere, tmp_path / "built", epoch=epoch_of_the_release(), **habits)
     for first in (sdist, wheel):
         assert (tmp_path / "built" / first.name).read_bytes() == first.read_bytes()
 
 
-def test_the_recipe_of_publishing_md_rebuilds_the_same_files(source, tmp_path):
+def test_the_recipe_of_publishing_md_rebuilds_the_same_files(source, built, tmp_path):
     """With the network, as for somebody who checks a release."""
     recipe = snippet("publishing.md", "sh", "SOURCE_DATE_EPOCH")
     checkout = shutil.copytree(source, tmp_path / "checkout")
-    published = build(source, tmp_path / "published", epoch=epoch_of_the_release())
     recipe = re.sub(r"setuptools==\S+", f"setuptools=={version('setuptools')}", recipe)
 
     digests = run("sh", "-e", cwd=checkout, input=recipe).splitlines()[-2:]
 
     assert {line.split()[0] for line in digests} == {
-        hashlib.sha256(path.read_bytes()).hexdigest() for path in published.iterdir()
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in built.iterdir()
     }
 
 
@@ -291,13 +292,12 @@ def test_the_newest_release_of_the_changes_is_this_version(wheel):
     assert newest_release()[0] == metadata_of(wheel)["Version"]
 
 
-@pytest.mark.parametrize("name", ["scconnect", "scconnect-wsgi"])
-def test_a_console_script_has_the_name_of_the_distribution(name, fresh_python, wheel, tmp_path):
+def test_a_console_script_has_the_name_of_the_distribution(fresh_python, wheel, tmp_path):
     """``uvx scconnect-wsgi`` and ``pipx run`` start the script of that name."""
     install(fresh_python, wheel)
-    script = fresh_python.parent / name
-    said = run(script, "--version", env=without_checkout(), cwd=tmp_path)
-    assert said.startswith(f"scconnect-wsgi {metadata_of(wheel)['Version']} (Python ")
+    for name in ("scconnect", "scconnect-wsgi"):
+        said = run(fresh_python.parent / name, "--version", env=without_checkout(), cwd=tmp_path)
+        assert said.startswith(f"scconnect-wsgi {metadata_of(wheel)['Version']} (Python ")
 
 
 def test_the_sbom_is_valid_and_names_what_the_metadata_declares(wheel):

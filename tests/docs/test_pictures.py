@@ -1,6 +1,7 @@
 """The diagrams in docs/pictures show the package as it is."""
 
 import inspect
+import re
 import runpy
 from xml.etree import ElementTree
 
@@ -43,3 +44,11 @@ def test_every_room_is_in_the_picture_above_those_it_imports():
         at_hand = set().union(*rows[number:])
         for name in row:
             assert ROOMS[name] <= at_hand, name
+
+
+def test_every_room_is_explained():
+    page = (CHECKOUT / "docs" / "architecture.md").read_text("utf-8")
+    table = page.partition("## The rooms")[2].partition("\n## ")[0]
+    firsts = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+    explained = re.findall(r"`(\w+)`", " ".join(firsts))
+    assert sorted(explained) == sorted(ROOMS.keys() - {"__init__", "__main__"})

@@ -18,7 +18,10 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from support.flows import CODES
 from support.paths import CHECKOUT
+
+from scconnect_wsgi.documentation import SITE, entry
 
 pytestmark = pytest.mark.site
 
@@ -33,6 +36,7 @@ PUBLIC = [
     "scconnect_wsgi.django",
     "scconnect_wsgi.encryption",
     "scconnect_wsgi.errors",
+    "scconnect_wsgi.events",
     "scconnect_wsgi.sandbox",
     "scconnect_wsgi.stores",
     "scconnect_wsgi.stores.redis",
@@ -41,11 +45,12 @@ PUBLIC = [
 ]
 FOR_OTHER_ROOMS = {
     "scconnect_wsgi.config": {
-        *("Settings", "build", "from_environ", "from_section"),
-        *("sandbox_environment", "sandbox_options", "sections_used"),
+        *("Settings", "build", "from_environ", "from_section", "sections_used"),
+        *("sandbox_environment", "sandbox_options"),
     },
     "scconnect_wsgi.encryption": {"Sealer", "is_sealed"},
     "scconnect_wsgi.errors": {"new_error_id"},
+    "scconnect_wsgi.events": {"Events", "Failure", "FlowEvents"},
     "scconnect_wsgi.sandbox": {"CommandNotStartedError", "StateFileError", "run_command"},
 }
 
@@ -123,11 +128,32 @@ def test_nothing_of_the_inside_is_in_the_reference(built):
     assert [name for name in shown if "._" in name] == []
 
 
+def test_the_address_of_a_failure_leads_to_its_entry(built):
+    anchors = Page(built / "troubleshooting.html").anchors
+    for code in CODES:
+        where = urlsplit(entry(code))
+        assert where.path.endswith("/troubleshooting.html")
+        assert where.fragment in anchors
+
+
+def test_every_address_of_the_site_that_is_published_is_there(built):
+    sources = [CHECKOUT / "README.md", CHECKOUT / "SECURITY.md", CHECKOUT / "pyproject.toml"]
+    sources += [*DOCS.glob("*.md"), *(CHECKOUT / "examples").rglob("*.py")]
+    addresses = set()
+    for source in sources:
+        found = re.findall(rf"{re.escape(SITE)}([\w/.-]*)(#[\w-]+)?", source.read_text("utf-8"))
+        addresses |= {(path or "index.html", anchor) for path, anchor in found}
+    assert len(addresses) > 20
+    pages = {path.name: Page(path).anchors for path in built.glob("*.html")}
+    for path, anchor in addresses:
+        assert (built / path).is_file(), path
+        assert anchor[1:] in pages.get(path, {""}), path + anchor
+
+
 def test_language_models_find_every_page(built):
     index = (built / "llms.txt").read_text("utf-8")
-    address = "https://scconnect-wsgi.readthedocs.io/en/stable/_sources"
     for name in PAGES:
-        assert f"({address}/{name}.md.txt)" in index
+        assert f"({SITE}_sources/{name}.md.txt)" in index
         assert (built / "_sources" / f"{name}.md.txt").is_file()
     assert "Connections(flow" in (built / "llms-full.txt").read_text("utf-8")
 

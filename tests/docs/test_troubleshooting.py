@@ -155,7 +155,8 @@ def test_the_line_of_a_failure_has_the_address_of_its_entry(provider, browser, c
     assert SITE not in str(fields)  # not for the page's callback
 
 
-def test_our_own_page_links_to_its_entry_and_tells_it_nothing(provider, browser, caplog):
+@pytest.mark.threat(58)
+def test_58_our_own_page_links_to_its_entry_and_tells_it_nothing(provider, browser, caplog):
     with running_site(flow_for("oauth2", provider.url)) as site:
         response = browser.get(site.start, **{**CLICK, "Sec-Fetch-Dest": "image"})
     (link,) = re.findall(r'<a class="entry" ([^>]*)>', response.text)

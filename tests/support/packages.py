@@ -28,7 +28,7 @@ def only(found) -> pathlib.Path:
     return path
 
 
-def build(source, target, *, epoch=1_700_000_000, umask=0o022, time_zone="UTC"):
+def build(source, target, *, epoch, umask=0o022, time_zone="UTC"):
     """Build an sdist, and a wheel from it, into a folder.
 
     It needs no network: the setuptools that builds is the one that is installed here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-WITHIN = 15  # seconds, for a machine that does much else; it takes less than one
+WITHIN = 60  # seconds, for a machine that does much else; it takes less than one
 PAUSE = 20  # milliseconds between two looks
 REST = 100  # milliseconds in which a second call of the callback would have come
 
