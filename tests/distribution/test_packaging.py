@@ -255,7 +255,10 @@ def test_the_metadata_of_the_wheel(wheel):
         "encryption",
     }
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert "pip install scconnect-wsgi" in metadata.get_payload()
+    readme = metadata.get_payload()
+    assert "pip install 'scconnect-wsgi" in readme
+    # A package index shows it without the files beside it
+    assert re.findall(r"\]\((?!https://|#)[^)]+\)", readme) == []
 
 
 def test_the_oldest_versions_are_the_lower_bounds(wheel):
