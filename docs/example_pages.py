@@ -16,6 +16,7 @@ from docutils import nodes
 from pygments.lexers import get_lexer_for_filename
 from pygments.util import ClassNotFound
 from sphinx import addnodes
+from sphinx.highlighting import PygmentsBridge
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent
 
 
-def page_of(app: Sphinx, file: str) -> str:
+def page_of(app: Sphinx, file: str | Path) -> str:
     """Return the name of the page that shows a file, which is given relative to docs/."""
     return (Path(app.srcdir) / file).resolve().relative_to(REPOSITORY.resolve()).as_posix()
 
@@ -46,7 +47,7 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         if page.startswith("docs/"):
             continue
         text = (Path(app.srcdir) / file).read_text("utf-8")
-        code = app.builder.highlighter.highlight_block(text, language(page))
+        code = PygmentsBridge("html").highlight_block(text, language(page))
         up = posixpath.relpath(".", posixpath.dirname(page))
         body = (
             f"<h1>{escape(page)}</h1>\n"
@@ -58,7 +59,7 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 def language(page: str) -> str:
     """Return the language of a file by its name."""
     try:
-        return get_lexer_for_filename(page).aliases[0]
+        return str(get_lexer_for_filename(page).aliases[0])
     except ClassNotFound:
         return "text"
 
