@@ -66,6 +66,18 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_sessionfinish():
     databases.end()
+    if "COVERAGE_PROCESS_START" in os.environ:
+        save_coverage()
+
+
+def save_coverage():
+    """Save what this process has run: pytest-xdist kills a worker that takes long to exit."""
+    import coverage
+
+    measured = coverage.Coverage.current()
+    if measured is not None:
+        measured.stop()
+        measured.save()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import uuid
 from functools import partial
 
 import pytest
-from django.conf import settings
 from django.utils.functional import LazyObject, SimpleLazyObject, lazystr
 from markupsafe import Markup
 
@@ -127,8 +126,9 @@ def test_48_what_is_no_string_is_told(value):
 
 
 def test_48_a_lazy_translation_is_told():
-    if not settings.configured:
-        settings.configure()
+    from support.sites.django import site
+
+    site()  # with its settings, which all tests in this process share
     with pytest.raises(TypeError, match="a string, not __proxy__"):
         user_name(lazystr("joe"))
 

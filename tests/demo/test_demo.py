@@ -21,6 +21,8 @@ from support.site import Site
 from scconnect_wsgi.demo._days import DAYS
 from scconnect_wsgi.demo._tracks import ENDED as CONNECT_AGAIN
 from scconnect_wsgi.demo._tracks import REFUSED, SILENT, UNCLEAR
+from scconnect_wsgi.documentation import entry
+from scconnect_wsgi.errors import ConfigurationError
 
 pytestmark = pytest.mark.slow
 
@@ -468,12 +470,13 @@ def test_a_site_with_oauth1_is_told_that_soundcloud_has_retired_it():
     ],
 )
 def test_a_bad_setting_is_one_sentence_without_any_secret(name, value, complaint):
-    settings = {**SETTINGS, name: value}
+    settings = {**SETTINGS, "SCCONNECT_STORE_TOKEN": "HAND_OVER", name: value}
     done = run("check", **settings)
     assert done.returncode == 1
-    (line,) = done.stdout.splitlines()
+    line, see = done.stdout.splitlines()
     assert line.startswith(name)
     assert complaint in line
+    assert see == f"See {entry(ConfigurationError.code)}"
     for secret in ("SCCONNECT_CLIENT_SECRET", "SCCONNECT_SECRET_KEY"):
         assert not settings[secret] or settings[secret].strip() not in done.stdout + done.stderr
 
