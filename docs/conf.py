@@ -6,12 +6,15 @@ import importlib.metadata
 import inspect
 import pathlib
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from scconnect_wsgi.documentation import SITE
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+
+sys.path.append(str(pathlib.Path(__file__).parent))  # for example_pages
 
 html_baseurl = SITE  # llms.txt begins its links with it
 
@@ -25,6 +28,7 @@ extensions = [
     "sphinx.ext.autodoc",  # api.md is made of the docstrings
     "sphinx_copybutton",
     "sphinx_llms_txt",  # llms.txt and llms-full.txt
+    "example_pages",  # of this folder: the files of examples/ as pages
 ]
 
 highlight_language = "text"  # a block that names no language is for a terminal

@@ -6,6 +6,7 @@ tox.ini's environment `docs` builds it before. Without DOCS_HTML this module bui
 from __future__ import annotations
 
 import functools
+import html
 import http.server
 import importlib
 import os
@@ -85,7 +86,7 @@ class Page(HTMLParser):
 
 
 def test_every_link_leads_to_a_file_and_its_anchor(built):
-    pages = {path.name: Page(path) for path in built.glob("*.html")}
+    pages = {path.relative_to(built).as_posix(): Page(path) for path in built.rglob("*.html")}
     lost = []
     for name, page in pages.items():
         for link in page.links:
@@ -98,6 +99,16 @@ def test_every_link_leads_to_a_file_and_its_anchor(built):
             if not is_there or (where.fragment and unquote(where.fragment) not in known):
                 lost.append(f"{name}: {link}")
     assert lost == []
+
+
+def test_a_file_of_the_examples_is_shown_with_its_download(built):
+    page = built / "examples" / "login" / "flask" / "app.py.html"
+    text = html.unescape(re.sub("<[^>]+>", "", page.read_text("utf-8")))
+    source = (CHECKOUT / "examples" / "login" / "flask" / "app.py").read_text("utf-8")
+    assert source.splitlines()[-1] in text
+    (copy,) = [link for link in Page(page).links if "_downloads" in link]
+    assert (page.parent / copy).read_text("utf-8") == source
+    assert "examples/login/flask/app.py.html" in Page(built / "use-cases.html").links
 
 
 def public_names(module):
