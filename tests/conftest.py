@@ -62,6 +62,9 @@ def pytest_configure():
 def pytest_terminal_summary(terminalreporter):
     for line in table.lines(terminalreporter):
         terminalreporter.write_line(line)
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"failed at first: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
 
 
 def pytest_sessionfinish():
