@@ -157,7 +157,10 @@ class UnclearRefusal(ProviderError):
 
 
 class StorageFailed(ConnectError):
-    """The site's own ``store_token`` raised, twice."""
+    """A token could not be stored, or read again.
+
+    ``store_token`` raised twice or returned something that cannot be used, or a store refused.
+    """
 
     code = "storage_failed"
 

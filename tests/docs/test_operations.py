@@ -148,5 +148,6 @@ def test_a_copy_can_be_emptied(connect, tmp_path):
 
 def test_the_queries_name_what_the_example_counts():
     example = (CHECKOUT / "examples" / "metrics" / "app.py").read_text("utf-8")
-    for name in set(re.findall(r"\bscconnect_(?:events|seconds)", PAGE)):
-        assert f'"{name}"' in example
+    named = set(re.findall(r"\brate\((\w+?)(?:_total|_bucket)\{", PAGE))
+    counted = set(re.findall(r'"(scconnect_\w+)"', example))
+    assert named == counted
