@@ -5,7 +5,10 @@ import io
 import json
 import logging
 import re
+import shutil
 import sqlite3
+import stat
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -125,15 +128,13 @@ def test_after_a_restore_those_that_were_refreshed_since_end(connect, capsys):
     assert run("working = 0", **given)["working"] == 1
 
 
-def test_a_copy_of_an_sqlite_file_is_made_with_its_backup(connect, tmp_path):
-    file, copy = tmp_path / "connections.sqlite3", tmp_path / "copy.sqlite3"
-    names = connect(SQLStore(f"sqlite:///{file}"))
-    assert '.backup copy.sqlite3"' in PAGE
-    with (  # what that command of the sqlite3 program does
-        contextlib.closing(sqlite3.connect(file)) as database,
-        contextlib.closing(sqlite3.connect(copy)) as copied,
-    ):
-        database.backup(copied)
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs the program sqlite3")
+def test_a_running_site_s_sqlite_file_is_copied_whole_and_for_its_owner_only(connect, tmp_path):
+    names = connect(SQLStore(f"sqlite:///{tmp_path}/connections.sqlite3"))
+    (command,) = re.findall(r"^    (umask .*\.backup.*)$", PAGE, re.MULTILINE)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    copy = tmp_path / "copy.sqlite3"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert SQLStore(f"sqlite:///{copy}").load(names["oauth_token_id"]).user == "joe"
 
 
