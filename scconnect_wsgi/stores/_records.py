@@ -65,8 +65,8 @@ def read_connection(read: Callable[[], Mapping[str, Any]], codec: TokenCodec) ->
     except _DAMAGES:  # a JSONDecodeError holds the whole text
         pass
     damaged = Undecipherable(
-        "This stored connection cannot be read: it was changed, or cut off. Let the user connect "
-        "again."
+        "This stored connection cannot be read: it was changed, or cut off, or a newer version "
+        "wrote it. Let the user connect again."
     )
     damaged.user = user
     raise damaged
