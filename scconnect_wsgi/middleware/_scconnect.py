@@ -345,9 +345,11 @@ class SCConnect:
         self, query: Mapping[str, str], root: str, ending: Ending
     ) -> WSGIApplication | None:
         """Return the response to a callback that belongs to another deployment, or None."""
-        raw = ending.request.environ.get("QUERY_STRING", "")
+        request = ending.request
+        raw = request.environ.get("QUERY_STRING", "")
+        arrived = request.host + script_path(request.environ)
         try:
-            return self._relay.forward(query, raw, root=root, host=ending.request.host)
+            return self._relay.forward(query, raw, root=root, arrived=arrived)
         except ConnectError:
             # The page with the button is at the other deployment: close.html knows by this
             ending.extra = {"relay": "refused"}
