@@ -24,7 +24,12 @@ from scconnect_wsgi.connections._adapter import OnLost
 from scconnect_wsgi.connections._addresses import is_within
 from scconnect_wsgi.connections._adopt import Adoption, checked_account, is_account
 from scconnect_wsgi.connections._endpoints import Endpoint, page_addresses
-from scconnect_wsgi.connections._flow_storage import FlowStorage, has_method, outcomes_in
+from scconnect_wsgi.connections._flow_storage import (
+    FlowStorage,
+    flow_storage_of,
+    has_method,
+    outcomes_in,
+)
 from scconnect_wsgi.connections._logins import StoredLogins, end_logins, new_login_key
 from scconnect_wsgi.connections._naming import connection_id, login_id, user_at
 from scconnect_wsgi.connections._options import (
@@ -138,7 +143,7 @@ class Connections:
         self._events = Events(on_event)
         # What SCConnect finds through ``store_token``. A function of your own that calls
         # ``connect`` may be given it as an attribute of the same name.
-        self.flow_storage: FlowStorage = FlowStorage(identify, outcomes_in(store))
+        self.flow_storage: FlowStorage = flow_storage_of(store, identify)
 
     def store_token(self, token: AccessToken, request: Request) -> dict[str, str]:
         """Store a new token and return the page's fields.

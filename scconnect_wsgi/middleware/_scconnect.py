@@ -46,6 +46,7 @@ from scconnect_wsgi.middleware._pages import Message, Notice, Pages, QuietNotice
 from scconnect_wsgi.middleware._relay import Relay
 from scconnect_wsgi.middleware._replay import ReplayGuard
 from scconnect_wsgi.middleware._responses import redirect
+from scconnect_wsgi.middleware._separate_keys import check_keys_differ
 from scconnect_wsgi.middleware._signed_in import (
     RETURNED,
     SIGNED_IN,
@@ -173,7 +174,7 @@ class SCConnect:
             lifetime=cookie_max_age,
         )
         self._relay.check_root(base_url)
-        _refuse_one_key(secret_key, relay_key)
+        check_keys_differ(secret_key, relay_key, encryption, storage)
         url_is_derived = self._hooks.root_is_derived and not self._relay.has_callback_url
         self._callback_log = CallbackLog(client_id, url_is_derived)
         _warn_of_a_sandbox(base_url, flow)
@@ -469,22 +470,6 @@ def _warn_of_a_sandbox(base_url: object, flow: Flow) -> None:
     problem = sandbox_problem(base_url, authorize_url)
     if problem:
         log.warning("base_url %s", problem)
-
-
-def _refuse_one_key(
-    secret_key: str | bytes | Sequence[str | bytes],
-    relay_key: str | bytes | Sequence[str | bytes] | None,
-) -> None:
-    """Raise ConfigurationError if a key that other deployments have signs the cookies here."""
-    if relay_key is None:
-        return
-    shared = checked_keys(relay_key, "relay_key")
-    if any(key in shared for key in checked_keys(secret_key, "secret_key")):
-        raise ConfigurationError(
-            "relay_key",
-            "must not be the secret_key: every deployment has the relay_key, and could forge "
-            "cookies of this site with it. `scconnect secret` makes another one.",
-        )
 
 
 def _return_to(query: Mapping[str, str]) -> str:
