@@ -69,7 +69,7 @@ CARRIERS = [
     HTTPRequest("POST", f"https://a.example/t?c={SECRET}", {"Authorization": SECRET}, SECRET),
     HTTPResponse(200, {"X-Token": SECRET}, SECRET.encode()),
     FlowState(1, "https://app.example", "", {"verifier": SECRET}),
-    Ending(CALLBACK, "/close.html", FlowEvents(Events()), cookies=[f"a={SECRET}"]),
+    Ending(CALLBACK, "/close.html", FlowEvents(Events(), {}), cookies=[f"a={SECRET}"]),
     redirect(f"https://a.example/authorize?state={SECRET}", [f"a={SECRET}"]),
     LOGIN,
     Verdict(LOGIN, f"a={SECRET}"),

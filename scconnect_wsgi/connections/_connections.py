@@ -11,6 +11,7 @@ The middleware knows nothing of this: a site with storage of its own needs none 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -372,7 +373,6 @@ class Connections:
         """
         connection, problem = self._load_to_forget(id, user)
         self._store.delete(id)
-        self._events.report("disconnected")
         try:
             if connection is not None:
                 self._sign_out(connection)
@@ -382,6 +382,7 @@ class Connections:
             log.warning(
                 "Connection %s is deleted here, but the provider was not told: %s", id, problem
             )
+        self._events.report("disconnected")
 
     @hides_locals
     def wrap(
@@ -594,14 +595,18 @@ class Connections:
             error.error_id,
             error.documentation,
         )
+        if self._on_lost is not None:
+            self._call_on_lost(self._on_lost, connection, error)
         self._events.report("connection_ended", error)
-        if self._on_lost is None:
-            return
+
+    def _call_on_lost(self, on_lost: OnLost, connection: Connection, error: NotConnected) -> None:
+        """Call ``on_lost``, and log what it raises."""
+        handled = sys.exception()  # the site may call us from an except block of its own
         try:
-            self._on_lost(connection, error)
+            on_lost(connection, error)
             return
         except Exception:
-            shown = safe_traceback({}, connection.token)
+            shown = safe_traceback({}, connection.token, handled=handled)
         log.error("The on_lost callable of this site raised:\n%s", shown)
 
 

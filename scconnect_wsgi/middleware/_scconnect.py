@@ -45,7 +45,7 @@ from scconnect_wsgi.middleware._outcomes import Outcomes, SharedOutcomes, flow_n
 from scconnect_wsgi.middleware._pages import Message, Notice, Pages, QuietNotice
 from scconnect_wsgi.middleware._relay import Relay
 from scconnect_wsgi.middleware._replay import ReplayGuard
-from scconnect_wsgi.middleware._responses import redirect
+from scconnect_wsgi.middleware._responses import call_or_else, redirect
 from scconnect_wsgi.middleware._separate_keys import check_keys_differ
 from scconnect_wsgi.middleware._signed_in import (
     RETURNED,
@@ -240,13 +240,16 @@ class SCConnect:
         self, handle: Handler, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer a request with what its handler returns, or with the page that it raises."""
+        page = None
         try:
             response = handle(environ)
         except Notice as notice:
-            notice.log()
-            if notice.error_id and notice.code:  # it ends a flow
-                self._events.report("failed", notice)
-            response = self._pages.response(notice, environ, self._hooks.root_path(environ))
+            page = notice
+        if page is not None:
+            page.log()
+            response = self._pages.response(page, environ, self._hooks.root_path(environ))
+            if page.error_id and page.code:  # it ends a flow
+                self._events.report("failed", page, environ=environ)
         return response(environ, start_response)
 
     def _missing(self, environ: WSGIEnvironment) -> NoReturn:
@@ -313,12 +316,15 @@ class SCConnect:
         """Answer the access-token path: exchange the query for a token, and store it."""
         query = checked_query(environ, "GET, HEAD")
         ending = self._ending(environ)
-        with ending.settled():
+
+        def finish() -> WSGIApplication:
             try:
                 return self._connect(query, ending)
             except ConnectError as error:
                 failure = error
             return self._fail(failure, ending)
+
+        return call_or_else(finish, ending.abandon)
 
     def _connect(self, query: Mapping[str, str], ending: Ending) -> WSGIApplication:
         """Return the response to the callback of a flow. The first one finishes the flow."""
@@ -420,15 +426,15 @@ class SCConnect:
             error.error_id,
             error.documentation,
         )
-        ending.events.ended(error)
+        ending.failure = error
         if self._hands_failures_over:
             return ending.hand_over(self._app, "scconnect.error", error)
-        return ending.with_result(self._hooks.failed(error, ending.request), error)
+        return ending.with_result(self._hooks.failed(error, ending.request))
 
     def _ending(self, environ: WSGIEnvironment) -> Ending:
         """Return the Ending of a request whose public root is not known yet."""
         close_page = self._close_page(script_path(environ))
-        return Ending(Request(environ), close_page, FlowEvents(self._events))
+        return Ending(Request(environ), close_page, FlowEvents(self._events, environ))
 
     def _close_page(self, root_path: str) -> str:
         """Return the address of close.html: a path, so that it cannot lead to another origin."""
