@@ -13,7 +13,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from scconnect_wsgi.redaction import safe_traceback
@@ -82,10 +82,12 @@ class Events:
         """
         if self._on_event is None:
             return
-        error, error_id = (failure.code, failure.error_id) if failure else ("", "")
+        event = Event(name, seconds=seconds)
+        if failure is not None:
+            event = replace(event, error=failure.code, error_id=failure.error_id)
         handled = sys.exception()  # the site may call us from an except block of its own
         try:
-            self._on_event(Event(name, error, error_id, seconds))
+            self._on_event(event)
             return
         except BaseException as raised:
             if _ends_the_thread(raised):
