@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from scconnect_wsgi.errors import ConfigurationError, KeyRemoved, Undecipherable
-from scconnect_wsgi.keys import checked_keys, refuse_credentials
+from scconnect_wsgi.keys import checked_keys, refuse_credentials, share_a_key
 from scconnect_wsgi.redaction import hides_all_locals
 
 VERSION = b"\x01"  # neither JSON nor zlib begins with it, so unencrypted data is recognized
@@ -60,6 +60,10 @@ class Encryption:
         The provider, and everybody in the case of the client id, could decrypt then.
         """
         refuse_credentials(self._keys, is_credential, option)
+
+    def shares_a_key(self, keys: Iterable[bytes]) -> bool:
+        """Return whether one of ``keys``, which have another purpose, encrypts here."""
+        return share_a_key(self._keys, keys)
 
     def sealer(self, purpose: str) -> Sealer:
         """Return a Sealer for one purpose, which opens nothing sealed for another purpose."""

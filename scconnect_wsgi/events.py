@@ -2,17 +2,19 @@
 
     connections = Connections(flow, store, identify=current_user, on_event=count)
 
-``on_event(event)`` is called in the thread and at the moment in which something happens, so it must
-be quick. If it raises, that is logged, and nothing else changes. docs/operations.md has an example.
+``on_event(event)`` is called in the thread in which something happens, after everything else there
+was to do. It must be quick. If it raises, that is logged, and nothing else changes.
+docs/operations.md has an example.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from scconnect_wsgi.redaction import safe_traceback
 
@@ -66,44 +68,61 @@ class Events:
         self._on_event = on_event
 
     def report(
-        self, name: EventName, failure: Failure | None = None, seconds: float | None = None
+        self,
+        name: EventName,
+        failure: Failure | None = None,
+        seconds: float | None = None,
+        environ: Mapping[str, Any] | None = None,
     ) -> None:
-        """Tell the site what happened. Whatever ``on_event`` raises is only logged."""
+        """Tell the site what happened in the request with this environ, if it was in one.
+
+        Whatever ``on_event`` raises is only logged, also a gevent.Timeout, which is no Exception.
+        Only what ends the thread itself goes through. So call this last, when everything else is
+        done, and outside of ``except`` blocks: the hook may log what is being handled.
+        """
         if self._on_event is None:
             return
         event = Event(name, seconds=seconds)
         if failure is not None:
             event = replace(event, error=failure.code, error_id=failure.error_id)
+        handled = sys.exception()  # the site may call us from an except block of its own
         try:
             self._on_event(event)
             return
-        except Exception:
-            shown = safe_traceback({})
+        except BaseException as raised:
+            if _ends_the_thread(raised):
+                raise
+            shown = safe_traceback(environ or {}, handled=handled)
         log.error("The on_event callable of this site raised:\n%s", shown)
+
+
+def _ends_the_thread(error: BaseException) -> bool:
+    """Return whether an exception is a server's or greenlet's way to end what is running."""
+    is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
+    return is_exit or type(error).__name__ == "GreenletExit"
 
 
 class FlowEvents:
     """The events of one request that starts or ends a flow."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, environ: Mapping[str, Any]) -> None:
         self._events = events
+        self._environ = dict(environ)  # the query is taken out before the application sees it
         self._began_at = time.monotonic()
         self._has_ended = False
 
     def started(self) -> None:
         """Report that the user is on the way to the provider."""
-        self._events.report("flow_started", seconds=self._elapsed())
+        self._report("flow_started")
 
     def ended(self, failure: Failure | None = None) -> None:
-        """Report that the flow has ended in success, or in a failure; only the first call counts.
-
-        The site may still answer a failure with an error, or be interrupted.
-        """
+        """Report that the flow has ended, well or in a failure; only the first call counts."""
         if self._has_ended:
             return
         self._has_ended = True
         name: EventName = "connected" if failure is None else "failed"
-        self._events.report(name, failure, self._elapsed())
+        self._report(name, failure)
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began_at
+    def _report(self, name: EventName, failure: Failure | None = None) -> None:
+        elapsed = time.monotonic() - self._began_at
+        self._events.report(name, failure, elapsed, self._environ)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from scconnect_wsgi.errors import ConfigurationError
@@ -71,6 +71,12 @@ def refuse_credentials(
             "must not be the client secret, which the provider knows too, nor the client id, "
             f"which everybody can read: {NEW_KEY}",
         )
+
+
+def share_a_key(keys: Iterable[bytes], others: Iterable[bytes]) -> bool:
+    """Return whether one of ``keys`` is one of ``others``, however the two are written."""
+    pairs = itertools.product(keys, others)
+    return any(is_one_of(key, other) or is_one_of(other, key) for key, other in pairs)
 
 
 def is_one_of(key: bytes, *credentials: object) -> bool:

@@ -121,8 +121,16 @@ def causes(error: BaseException, handled: BaseException | None = None) -> Iterat
             queue.extend(cause.exceptions)
 
 
-def safe_traceback(environ: Mapping[str, Any], token: Secrets | None = None) -> str:
+def safe_traceback(
+    environ: Mapping[str, Any],
+    token: Secrets | None = None,
+    *,
+    handled: BaseException | None = None,
+) -> str:
     """Return the traceback of the exception that is being handled, without secrets.
+
+    ``handled`` is the exception that was being handled already when the site's code was called. It
+    is somebody else's and may hold any secret, so it is not shown as the context of the new one.
 
     Hidden are the query of the request, its Cookie and Authorization headers, the values in them,
     and every string in the token, in whatever way a URL, a repr or JSON encodes them. Each line is
@@ -133,8 +141,18 @@ def safe_traceback(environ: Mapping[str, Any], token: Secrets | None = None) -> 
     secrets = set(_secrets_of_request(environ))
     if token is not None:
         secrets.update(_strings(token.to_dict()))
-    text = _hide(secrets, traceback.format_exc())
+    text = _hide(secrets, _format_without(handled))
     return "\n".join(f"  | {ascii(line)[1:-1]}" for line in text.splitlines())
+
+
+def _format_without(handled: BaseException | None) -> str:
+    """Return the traceback of the exception that is being handled now, but not that of another."""
+    error = sys.exception()
+    if error is not None and handled is not None:
+        for cause in causes(error, handled):
+            if cause.__context__ is handled:
+                cause.__context__ = None
+    return traceback.format_exc()
 
 
 def holds(text: str, secret: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import SplitResult, quote, urlsplit
 
 from scconnect_wsgi.errors import ConfigurationError
@@ -11,6 +12,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_RETURN = 512  # characters; it shares the flow's cookie with tokens of up to 1,500
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII without the space
 _PATH = re.compile(r"(/(?!\.\.?(/|$))[A-Za-z0-9._~-]+)+")
+# The last label of a host that browsers read as an IPv4 address: 127.1, 0x7f.1 and 2130706433 too
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -45,12 +48,17 @@ def checked_root(url: str, option: str) -> str:
     """Return the root URL of an application, ``https://host[:port][/prefix]``.
 
     Scheme and host come back in lower case, without a default port or a trailing slash. Raises
-    ConfigurationError for ``option``, as ``checked_url`` does, and for a query or a path that
-    browsers would rewrite.
+    ConfigurationError for ``option``, as ``checked_url`` does, and for a query, or a host or path
+    that browsers would rewrite.
     """
     parts = urlsplit(checked_url(url, option))
     if "?" in url:
         raise ConfigurationError(option, "must have no query: it is https://host[:port][/prefix].")
+    if _is_rewritten(parts.hostname or ""):
+        raise ConfigurationError(
+            option,
+            "must name the host as browsers do: no %, and all four numbers of an address.",
+        )
     path = parts.path.rstrip("/")
     segments = path.split("/")
     # A Location header may begin with this path, and there // would name a host.
@@ -142,8 +150,31 @@ def origin(url: str | SplitResult) -> str:
         return ""
     if not host or not parts.scheme:
         return ""
-    if ":" in host:  # IPv6
-        host = f"[{host}]"
+    if ":" in host:
+        host = f"[{_ipv6(host)}]"
     if port is None or port == _DEFAULT_PORTS.get(parts.scheme):
         return f"{parts.scheme}://{host}"
     return f"{parts.scheme}://{host}:{port}"
+
+
+def _ipv6(host: str) -> str:
+    """Return an IPv6 address in its shortest form, or any other text as it is."""
+    try:
+        return IPv6Address(host).compressed
+    except ValueError:
+        return host
+
+
+def _is_rewritten(host: str) -> bool:
+    """Return whether browsers write a host in another way: 127.1, or app%2eexample.
+
+    An IPv6 address is never one: ``origin`` writes it as browsers do.
+    """
+    if "%" in host:
+        return True
+    if not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return False
+    try:
+        return str(IPv4Address(host)) != host
+    except ValueError:
+        return True

@@ -1,7 +1,9 @@
 """``on_event`` hears of everything once, learns no secret, and can harm nothing."""
 
+import asyncio
 import dataclasses
 import inspect
+import sys
 import typing
 from dataclasses import replace
 from typing import Any
@@ -18,9 +20,11 @@ from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.connections._refresh import Refresher
 from scconnect_wsgi.errors import (
     ConfigurationError,
+    ConnectError,
     ConnectionRevoked,
     NotConnected,
     ProviderUnavailable,
+    StorageFailed,
     StoreUnavailable,
 )
 from scconnect_wsgi.events import Event, EventName, Events
@@ -138,6 +142,132 @@ def test_58_a_hook_that_raises_harms_no_flow_and_is_logged(flow, browser, caplog
     lines = [record for record in caplog.records if "on_event callable" in record.getMessage()]
     assert [record.levelname for record in lines] == ["ERROR", "ERROR"]
     assert "LookupError" in lines[0].getMessage()
+
+
+class Raises:
+    """A hook that raises an error at the moment of one event."""
+
+    def __init__(self, name, error):
+        self.name = name
+        self.error = error
+        self.handled = []
+
+    def __call__(self, event):
+        if event.name == self.name:
+            self.handled.append(sys.exception())
+            raise self.error
+
+
+def reloaded(browser, site):
+    """Finish a flow, and open its callback again with the same cookies. Return both responses."""
+    back = browser.decide(browser.click(site))
+    cookies = browser.session.cookies.copy()
+    first = browser.get(back, **ARRIVAL)
+    browser.session.cookies = cookies
+    return first, browser.get(back, **ARRIVAL)
+
+
+class PushTimeout(BaseException):
+    """Like gevent.Timeout, which is no Exception."""
+
+
+@pytest.mark.threat(58)
+@pytest.mark.parametrize("kind", [PushTimeout, asyncio.CancelledError])
+def test_58_a_hook_that_times_out_costs_no_flow(flow, browser, caplog, kind):
+    hook = Raises("connected", kind())
+    with running_site(flow, on_event=hook) as site:
+        assert landed(browser.connect(site)) == {"username": "joe", "oauth_token_id": "43"}
+    assert "The on_event callable of this site raised" in caplog.text
+
+
+@pytest.mark.threat(58)
+def test_58_a_flow_is_settled_before_a_hook_that_is_interrupted(flow, browser):
+    hook = Raises("connected", SystemExit())  # as a server's own timeout
+    store = Store()
+    with running_site(flow, on_event=hook, store_token=store) as site:
+        _, again = reloaded(browser, site)
+    assert landed(again) == {"username": "joe", "oauth_token_id": "43"}
+    assert len(store.tokens) == 1
+
+
+def fails_at_once(environ, start_response):
+    # Not the token itself: the server may log this, and the canary would find that
+    raise RuntimeError("INSERT INTO tokens VALUES ('the token')")
+
+
+def fails_while_it_is_read(environ, start_response):
+    yield fails_at_once(environ, start_response)
+
+
+@pytest.mark.threat(32)
+@pytest.mark.parametrize("app", [fails_at_once, fails_while_it_is_read])
+def test_32_a_hook_that_raises_shows_nothing_of_what_the_application_raised(
+    flow, browser, caplog, app
+):
+    hook = Raises("failed", LookupError("the metrics are out of order"))
+    with running_site(flow, on_event=hook, store_token=HAND_OVER, app=app) as site:
+        assert browser.connect(site).status_code == 500
+    ours = [each.getMessage() for each in caplog.records if each.name == "scconnect_wsgi"]
+    assert "out of order" in "".join(ours)
+    assert "INSERT" not in "".join(ours)
+    assert hook.handled == [None]  # so that the hook's own log has nothing of it either
+
+
+@pytest.mark.threat(32)
+def test_32_what_a_hook_raises_shows_nothing_of_the_request(flow, browser, caplog):
+    seen = []
+
+    def hook(event):
+        raise KeyError(seen[-1])
+
+    def identify(request):
+        seen.append(request.url)
+        return "joe"
+
+    def app(environ, start_response):
+        return answering("200 OK")(environ, start_response)
+
+    options = {"identify": identify, "store_token": HAND_OVER, "app": app}
+    with running_site(flow, on_event=hook, **options) as site:
+        browser.connect(site)
+    assert caplog.text.count("The on_event callable of this site raised") == 2
+    assert "/oauth/access_token?***" in caplog.text
+
+
+@pytest.mark.parametrize("is_lazy", [False, True], ids=["a list", "a generator"])
+def test_an_answer_that_became_an_error_page_is_a_failure(flow, browser, heard, is_lazy):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            raise LookupError("too late")
+        except LookupError:
+            start_response("500 Oops", [("Content-Type", "text/plain")], sys.exc_info())
+        return [b"oops"]
+
+    def lazy(environ, start_response):
+        yield from app(environ, start_response)
+
+    options = {"store_token": HAND_OVER, "app": lazy if is_lazy else app}
+    with running_site(flow, on_event=heard.append, **options) as site:
+        first, again = reloaded(browser, site)
+    assert first.status_code == 500
+    assert landed(again)["error"] == "storage_failed"
+    assert named(heard) == ["flow_started", "failed storage_failed"]
+
+
+def test_an_answer_that_becomes_an_error_page_while_it_is_read_is_a_failure(flow, browser, heard):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+
+        def body():
+            start_response("500 Oops", [("Content-Type", "text/plain")], (KeyError, None, None))
+            yield b"oops"
+
+        return body()
+
+    with running_site(flow, on_event=heard.append, store_token=HAND_OVER, app=app) as site:
+        assert browser.connect(site).status_code == 500
+    assert named(heard) == ["flow_started", "failed storage_failed"]
 
 
 # Connections
@@ -281,6 +411,78 @@ def test_a_token_that_the_store_cannot_keep_is_a_refresh_that_failed(connected):
     with pytest.raises(StoreUnavailable):
         refresher.refresh(store.load(connected.id))
     assert named(connected.heard) == ["refresh_failed storage_failed"]
+
+
+class BreaksWithoutCare(MemoryStore):
+    """A store whose errors have those of its driver, which show the statement, as their context."""
+
+    def __init__(self, connection):
+        super().__init__()
+        self.first = connection.token
+        super().save(replace(connection, version=0))
+
+    def save(self, connection):
+        if connection.token != self.first:
+            try:
+                raise ValueError(f"INSERT INTO tokens VALUES ({connection.token.token!r})")
+            except ValueError:
+                raise StorageFailed("The database refused it.")  # noqa: B904  # no "from None"
+        return super().save(connection)
+
+
+@pytest.mark.threat(32)
+def test_32_a_hook_that_raises_shows_nothing_of_what_the_store_raised(connected, caplog):
+    connected.expire()
+    hook = Raises("refresh_failed", LookupError("the metrics are out of order"))
+    store = BreaksWithoutCare(connected.store.load(connected.id))
+    connections = Connections(connected.flow, store, on_event=hook)
+    with pytest.raises(StorageFailed):
+        connected.call(connections)
+    assert "out of order" in caplog.text
+    assert "INSERT" not in caplog.text
+    assert hook.handled == [None]
+
+
+@pytest.mark.threat(32)
+def test_32_a_callable_that_raises_shows_nothing_of_what_the_site_handles(connected, caplog):
+    hook = Raises("connection_ended", LookupError("the metrics are out of order"))
+    connections = Connections(connected.flow, connected.store, on_event=hook, on_lost=boom)
+    connected.expire(refresh_token="one that the provider does not know")
+    token = connected.store.load(connected.id).token.token
+    try:
+        raise ValueError(f"SELECT {token!r}")
+    except ValueError:
+        with pytest.raises(ConnectionRevoked):
+            connected.call(connections)
+    assert "out of order" in caplog.text
+    assert "LookupError: the site's own" in caplog.text
+    assert "SELECT" not in caplog.text
+
+
+@pytest.mark.threat(58)
+def test_58_on_lost_is_called_before_a_hook_that_is_interrupted(connected):
+    lost = []
+    connections = Connections(
+        connected.flow,
+        connected.store,
+        on_event=Raises("connection_ended", SystemExit()),
+        on_lost=lambda connection, error: lost.append(error.code),
+    )
+    connected.expire(refresh_token="one that the provider does not know")
+    with pytest.raises(SystemExit):
+        connected.call(connections)
+    assert lost == ["connection_revoked"]
+
+
+@pytest.mark.threat(58)
+def test_58_the_provider_is_told_before_a_hook_that_is_interrupted(connected, provider):
+    token = connected.store.load(connected.id).token
+    hook = Raises("disconnected", SystemExit())
+    connections = Connections(connected.flow, connected.store, on_event=hook)
+    with pytest.raises(SystemExit):
+        connections.disconnect(connected.id, user=JOE)
+    with pytest.raises(ConnectError):  # the provider has ended it
+        connections.account(token)
 
 
 def test_a_disconnect_is_reported(connected):

@@ -6,6 +6,7 @@ import random
 import secrets
 import uuid
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -154,4 +155,94 @@ def test_threat_19_the_configuration_refuses_the_same_keys(option, key):
         f"SCCONNECT_{option}": key,
     }
     with pytest.raises(ConfigurationError, match=f"SCCONNECT_{option} must not be the client"):
+        from_env(page_of_the_site, given)
+
+
+# Keys with different purposes must differ
+
+
+SITE_KEY = "q7Zt3vX9mL2pRw8Yc5Nf1Hd6Jb4Gk0SaUeIoTyPx"
+THIRD_KEY = "Bz8Kf2Qw6Ej4Rt9Yu1Io3Pa7Sd5Fg0HlXcVbNmZq"
+WRITTEN = {
+    "as it is": lambda key: key,
+    "bytes": str.encode,
+    "the older of two": lambda key: [key, THIRD_KEY[::-1]],
+    "with a line break": lambda key: f"{key}\n",
+    "with a blank": lambda key: f" {key}",
+    "with a NUL, which HMAC does not see": lambda key: f"{key}\0",
+    "in quotes": lambda key: f'"{key}"',
+    "in upper case": str.upper,
+    "in Base64": lambda key: base64.b64encode(key.encode()),
+}
+
+
+def relaying(**options):
+    given: dict[str, Any] = {
+        "secret_key": KEY,
+        "relay_key": THIRD_KEY,
+        "store_token": lambda *_: None,
+        "base_url": "https://app.example",
+        "relay_to": ["http://localhost:8000"],
+        **options,
+    }
+    return SCConnect(page_of_the_site, OAuth2("an-id", CLIENT_SECRET), **given)
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_threat_19_the_key_of_a_relay_is_no_other_key_however_it_is_written(written):
+    one, other = SITE_KEY, written(SITE_KEY)
+    for secret_key, relay_key in ((one, other), (other, one)):
+        with pytest.raises(ConfigurationError, match="relay_key must not be the secret_key"):
+            relaying(secret_key=secret_key, relay_key=relay_key)
+    for encryption, relay_key in ((Encryption(one), other), (Encryption(other), one)):
+        with pytest.raises(ConfigurationError, match="relay_key must not be a key of the enc"):
+            relaying(encryption=encryption, relay_key=relay_key)
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_threat_19_the_secret_key_does_not_encrypt_however_it_is_written(written):
+    with pytest.raises(ConfigurationError, match="encryption must not use the secret_key"):
+        relaying(encryption=Encryption(written(SITE_KEY)), secret_key=SITE_KEY)
+
+
+@pytest.mark.parametrize("way", ["wrap", "login", "SCConnect"])
+@pytest.mark.parametrize("option", ["relay_key", "secret_key"])
+def test_threat_19_no_key_of_a_site_encrypts_its_store(way, option):
+    store = SQLStore("sqlite://", encryption=Encryption(SITE_KEY))
+    flow = OAuth2("an-id", CLIENT_SECRET)
+    keys = {"secret_key": KEY, "relay_key": THIRD_KEY, option: SITE_KEY}
+    options: Any = {**keys, "base_url": "https://app.example", "relay_to": ["http://localhost:1"]}
+    named = "encryption" if option == "secret_key" else option
+    identify = (lambda request: "joe") if way != "login" else None
+    connections = Connections(flow, store, identify=identify)
+    build = getattr(connections, way, None)
+    if build is None:
+        by_hand: Any = {"store_token": connections.store_token, "identify": identify}
+        build = partial(SCConnect, flow=flow, **by_hand)
+    with pytest.raises(ConfigurationError) as caught:
+        build(page_of_the_site, **options)
+    assert caught.value.option == named
+    assert SITE_KEY not in str(caught.value)
+
+
+def test_threat_19_keys_that_differ_are_accepted():
+    relaying(encryption=Encryption([SITE_KEY, CLIENT_SECRET[::-1]]))
+
+
+@pytest.mark.parametrize("option", ["RELAY_KEY", "SECRET_KEY"])
+def test_threat_19_the_configuration_names_the_two_as_they_are_spelled_there(option):
+    given = {
+        "SCCONNECT_CLIENT_ID": "an-id",
+        "SCCONNECT_CLIENT_SECRET": CLIENT_SECRET,
+        "SCCONNECT_SECRET_KEY": KEY,
+        "SCCONNECT_RELAY_KEY": THIRD_KEY,
+        "SCCONNECT_RELAY_TO": "http://localhost:8000",
+        "SCCONNECT_BASE_URL": "https://app.example",
+        "SCCONNECT_STORE": "sqlite://",
+        "SCCONNECT_IDENTIFY": "support.configured:identify",
+        "SCCONNECT_ENCRYPTION_KEY": SITE_KEY,
+        f"SCCONNECT_{option}": SITE_KEY,
+    }
+    named = "ENCRYPTION_KEY" if option == "SECRET_KEY" else option
+    with pytest.raises(ConfigurationError, match=f"SCCONNECT_{named} must not"):
         from_env(page_of_the_site, given)

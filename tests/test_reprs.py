@@ -26,6 +26,7 @@ from scconnect_wsgi.transport import HTTPRequest, HTTPResponse
 
 SECRET = "a-secret-of-somebody-Zk3q9sVd7RwB1xTf"
 KEY = SECRET.encode()
+STORE_KEY = "the-key-of-the-store-8Qz3vX9mL2pRw"
 CALLBACK = webob.Request.blank(f"/oauth/access_token?code={SECRET}&state={SECRET}")
 ADDRESSES = [f"https://a.example/{name}" for name in ("request", "authorize", "access")]
 HEADERS = {"X-Api-Key": SECRET}
@@ -37,7 +38,7 @@ OAUTH1_PROVIDER = OAuth1Provider(
 OAUTH2_PROVIDER = OAuth2Provider(*ADDRESSES[1:], api_url="https://a.example", headers=HEADERS)
 OAUTH1 = OAuth1("key", SECRET, provider=OAUTH1_PROVIDER, transport=TRANSPORT)
 OAUTH2 = OAuth2("id", SECRET, provider=OAUTH2_PROVIDER, transport=TRANSPORT)
-STORE = SQLStore("sqlite://", encryption=Encryption(SECRET[::-1]))
+STORE = SQLStore("sqlite://", encryption=Encryption(STORE_KEY))
 CONNECTION = connection(token=TOKEN, api_url="https://a.example")
 SESSION = ApiSession(CONNECTION, STORE, OAUTH2)
 LOGIN = Session("id", "joe", SECRET, None, nonce=SECRET)
@@ -68,7 +69,7 @@ CARRIERS = [
     HTTPRequest("POST", f"https://a.example/t?c={SECRET}", {"Authorization": SECRET}, SECRET),
     HTTPResponse(200, {"X-Token": SECRET}, SECRET.encode()),
     FlowState(1, "https://app.example", "", {"verifier": SECRET}),
-    Ending(CALLBACK, "/close.html", FlowEvents(Events()), cookies=[f"a={SECRET}"]),
+    Ending(CALLBACK, "/close.html", FlowEvents(Events(), {}), cookies=[f"a={SECRET}"]),
     redirect(f"https://a.example/authorize?state={SECRET}", [f"a={SECRET}"]),
     LOGIN,
     Visitor(LOGIN, f"a={SECRET}"),
@@ -93,6 +94,7 @@ def assert_shows_no_secret(carrier):
     found = " ".join(shown(carrier))
     assert SECRET not in found
     assert SECRET[::-1] not in found
+    assert STORE_KEY not in found
     assert SECRET not in f"{carrier} {[carrier]} {vars(type(carrier)).get('__doc__')}"
 
 

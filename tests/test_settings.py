@@ -164,7 +164,7 @@ def test_a_header_is_told_what_is_wrong_with_it(make, headers, words):
 
 
 def test_what_is_right_is_accepted(tmp_path):
-    site(base_url=lambda request: "https://app.example", encryption=Encryption(KEY))
+    site(base_url=lambda request: "https://app.example", encryption=Encryption(KEY[::-1]))
     connections(identify=lambda request: None, on_lost=print)
     oauth2(transport=Transport(timeout=5))
     sql_store(encryption=Encryption(KEY)).save(connection())

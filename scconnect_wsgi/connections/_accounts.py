@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
@@ -81,13 +82,14 @@ def read_account(
     """
     if account is None:
         return account_from(answer, api_url)
+    handled = sys.exception()  # the site may call us from an except block of its own
     try:
         found: object = account({**token.extra, **answer})
     except ConnectError:
         raise
     except Exception as error:
         reason = type(error).__name__
-        shown = safe_traceback({}, token)
+        shown = safe_traceback({}, token, handled=handled)
     else:
         return _checked(found, api_url)
     failure = ProviderError(

@@ -11,6 +11,7 @@ The middleware knows nothing of this: a site with storage of its own needs none 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -24,7 +25,12 @@ from scconnect_wsgi.connections._adapter import OnLost
 from scconnect_wsgi.connections._addresses import is_within
 from scconnect_wsgi.connections._adopt import Adoption, checked_account, is_account
 from scconnect_wsgi.connections._endpoints import Endpoint, page_addresses
-from scconnect_wsgi.connections._flow_storage import FlowStorage, has_method, outcomes_in
+from scconnect_wsgi.connections._flow_storage import (
+    FlowStorage,
+    flow_storage_of,
+    has_method,
+    outcomes_in,
+)
 from scconnect_wsgi.connections._logins import StoredLogins, end_logins, new_login_key
 from scconnect_wsgi.connections._naming import connection_id, login_id, user_at
 from scconnect_wsgi.connections._options import (
@@ -142,7 +148,7 @@ class Connections:
         self._events = Events(on_event)
         # What SCConnect finds through ``store_token``. A function of your own that calls
         # ``connect`` may be given it as an attribute of the same name.
-        self.flow_storage: FlowStorage = FlowStorage(identify, outcomes_in(store))
+        self.flow_storage: FlowStorage = flow_storage_of(store, identify)
 
     def store_token(self, token: AccessToken, request: Request) -> dict[str, str]:
         """Store a new token and return the page's fields.
@@ -365,7 +371,6 @@ class Connections:
         """
         connection, problem = self._load_to_forget(id, user)
         self._store.delete(id)
-        self._events.report("disconnected")
         try:
             if connection is not None:
                 self._sign_out(connection)
@@ -375,6 +380,7 @@ class Connections:
             log.warning(
                 "Connection %s is deleted here, but the provider was not told: %s", id, problem
             )
+        self._events.report("disconnected")
 
     @hides_locals
     def wrap(
@@ -587,14 +593,18 @@ class Connections:
             error.error_id,
             error.documentation,
         )
+        if self._on_lost is not None:
+            self._call_on_lost(self._on_lost, connection, error)
         self._events.report("connection_ended", error)
-        if self._on_lost is None:
-            return
+
+    def _call_on_lost(self, on_lost: OnLost, connection: Connection, error: NotConnected) -> None:
+        """Call ``on_lost``, and log what it raises."""
+        handled = sys.exception()  # the site may call us from an except block of its own
         try:
-            self._on_lost(connection, error)
+            on_lost(connection, error)
             return
         except Exception:
-            shown = safe_traceback({}, connection.token)
+            shown = safe_traceback({}, connection.token, handled=handled)
         log.error("The on_lost callable of this site raised:\n%s", shown)
 
 

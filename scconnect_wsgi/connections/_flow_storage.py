@@ -1,8 +1,9 @@
 """What the middleware may ask of a Connections, beside having it store a token.
 
 ``SCConnect`` finds a FlowStorage through ``store_token``. It compares ``identify`` with its own,
-and keeps the outcomes of flows in the store, so that a callback that comes twice is answered alike
-in all processes. ``scconnect_wsgi.middleware`` says what it asks; neither room imports the other.
+keeps the outcomes of flows in the store, so that a callback that comes twice is answered alike in
+all processes, and checks that its keys are not those that encrypt the tokens.
+``scconnect_wsgi.middleware`` says what it asks; neither room imports the other.
 """
 
 from __future__ import annotations
@@ -16,13 +17,23 @@ from scconnect_wsgi.stores import Store
 if TYPE_CHECKING:
     from webob import Request
 
+    from scconnect_wsgi.encryption import Encryption
+
 
 @dataclass(frozen=True)
 class FlowStorage:
-    """Whom tokens are stored for, and where the outcomes of flows are kept; None if nowhere."""
+    """Whom tokens are stored for, where outcomes are kept, and what encrypts; None if nothing."""
 
     identify: Callable[[Request], str | None] | None
     outcomes: Store | None
+    encryption: Encryption | None
+
+
+def flow_storage_of(
+    store: Store, identify: Callable[[Request], str | None] | None = None
+) -> FlowStorage:
+    """Return the FlowStorage of a store. One of the site's own may have no ``encryption``."""
+    return FlowStorage(identify, outcomes_in(store), getattr(store, "encryption", None))
 
 
 def outcomes_in(store: Store) -> Store | None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scconnect_wsgi.account import Account
-from scconnect_wsgi.connections._flow_storage import FlowStorage, outcomes_in
+from scconnect_wsgi.connections._flow_storage import flow_storage_of
 from scconnect_wsgi.errors import (
     ConnectionChanged,
     NotConnected,
@@ -57,7 +57,7 @@ class StoredLogins:
         self._connect = connect
         self._load = load
         # SCConnect finds it through ``store_token``
-        self.flow_storage = FlowStorage(None, outcomes_in(store))
+        self.flow_storage = flow_storage_of(store)
 
     def store_token(self, token: AccessToken, request: Request) -> Mapping[str, str]:
         """Store a token, and note who is logged in. Return the fields for the page.

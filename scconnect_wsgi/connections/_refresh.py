@@ -249,14 +249,18 @@ class Refresher:
         The site hears of it after the store, or a hook that takes long could cost the new token.
         """
         began_at = self._clocks.monotonic()
+        failure = None
         try:
             connection = self._exchange(marked, earlier_answer_lost=earlier_answer_lost)
         except ConnectError as error:
-            _log_failure(marked, error)
-            self._events.report("refresh_failed", error, self._clocks.monotonic() - began_at)
-            raise
+            failure = error
+        seconds = self._clocks.monotonic() - began_at
+        if failure is not None:
+            _log_failure(marked, failure)
+            self._events.report("refresh_failed", failure, seconds)
+            raise failure
         if not connection.ended:
-            self._events.report("token_refreshed", seconds=self._clocks.monotonic() - began_at)
+            self._events.report("token_refreshed", seconds=seconds)
         return connection
 
     def _exchange(self, marked: Connection, *, earlier_answer_lost: bool) -> Connection:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -40,8 +39,10 @@ class Ending:
     The middleware makes one for each request and fills it in as it learns more, so that a failure
     at any step goes to the same page as a success. ``close_page`` is the path of close.html,
     ``return_to`` the path that the link named instead, if any, and ``cookies`` are Set-Cookie
-    values. ``extra`` is added to the fields of that page. ``settle`` is called with the outcome as
-    soon as it is known, for whoever waits for it. ``events`` tells the site how the flow ends.
+    values. ``extra`` is added to the fields of that page. ``settle`` is called once, with the
+    outcome, as soon as that is known, for whoever waits for it. ``failure`` is why the flow has
+    failed, if it has. ``events`` tells the site how the flow ends: last, because the site's hook
+    may take long, or be interrupted.
     """
 
     request: Request
@@ -51,6 +52,7 @@ class Ending:
     cookies: list[str] = field(default_factory=list)
     extra: Mapping[str, str] = field(default_factory=dict)
     settle: Callable[[Outcome], None] = _nobody_waits
+    failure: ConnectError | None = None
 
     def address(self, fields: Mapping[str, Any], token: AccessToken | None = None) -> str:
         """Return the path to which the browser goes, with ``fields`` in its query.
@@ -65,16 +67,16 @@ class Ending:
             return with_fields(self.return_to, fields, token) + "#"
         return with_fields(self.close_page, fields, token)
 
-    def with_result(self, result: Result, failure: ConnectError | None = None) -> WSGIApplication:
-        """Return the response for what a callable of the site returned, about ``failure`` if given.
+    def with_result(self, result: Result) -> WSGIApplication:
+        """Return the response for what a callable of the site returned.
 
         A Response is sent as it is. A mapping becomes the query of the address.
         """
         if isinstance(result, Response):
-            return self._answered_by(result, failure)
+            return self._answered_by(result)
         location = self.address(result or {})
-        self.events.ended(failure)
-        self.settle(Outcome(location, location, note=self.request.environ.get(NOTE, "")))
+        note = self.request.environ.get(NOTE, "")
+        self._end(Outcome(location, location, note=note))
         return redirect(location, self.cookies)
 
     def hand_over(
@@ -89,8 +91,7 @@ class Ending:
         strip_query(environ)
         environ[name] = value
         environ["scconnect.close_url"] = partial(self._address_of, value)
-        failure = value if isinstance(value, ConnectError) else None
-        return self._answered_by(warn_if_lost(app, name), failure)
+        return self._answered_by(warn_if_lost(app, name))
 
     def repeat(self, outcome: Outcome) -> WSGIApplication:
         """Return the response for a flow that another request has ended."""
@@ -98,14 +99,20 @@ class Ending:
             self.request.environ[NOTE] = outcome.note
         return redirect(outcome.location, [*outcome.cookies, *self.cookies])
 
-    @contextmanager
-    def settled(self) -> Iterator[None]:
-        """Settle the flow if an exception interrupts the block, also one that ends the thread."""
-        try:
-            yield
-        except BaseException:
-            self._abandon()
-            raise
+    def abandon(self) -> None:
+        """End the flow of a request that was interrupted and can no longer answer."""
+        if self.settle is _nobody_waits:  # this request has claimed no flow, or ended it
+            if self.failure is not None:
+                self.events.ended(self.failure)
+            return
+        error = FlowFinished(
+            "This callback came twice, and the first one was interrupted. See whether the account "
+            "is connected; the exception is in the log of the server."
+        )
+        _log_for_a_repeat(error)
+        location = self.address(error.fields())
+        self.failure = self.failure or error
+        self._end(Outcome(location, location))
 
     def _address_of(self, value: AccessToken | ConnectError, fields: Mapping[str, Any]) -> str:
         """Return where the browser goes, with the fields of the wrapped application.
@@ -117,23 +124,21 @@ class Ending:
             return self.address(with_error_id(fields, value))
         return self.address(fields, value)
 
-    def _answered_by(self, app: WSGIApplication, failure: ConnectError | None) -> WSGIApplication:
-        """Return the site's own response, and settle the flow when it begins."""
+    def _answered_by(self, app: WSGIApplication) -> WSGIApplication:
+        """Return the site's own response, and end the flow when it begins."""
 
-        def settle(status: str, headers: Sequence[tuple[str, str]]) -> None:
-            self.settle(self._site_outcome(int(status[:3]), headers, failure))
+        def end(status: str, headers: Sequence[tuple[str, str]]) -> None:
+            code = int(status[:3])
+            if self.failure is None and code >= 400:
+                self.failure = StorageFailed(f"The site answered with the status {code}.")
+                _log_for_a_repeat(self.failure)
+            self._end(self._site_outcome(code, headers))
 
-        return with_cookies(observed(app, settle, self._abandon), self.cookies)
+        return with_cookies(observed(app, end, self.abandon), self.cookies)
 
-    def _site_outcome(
-        self, status: int, headers: Sequence[tuple[str, str]], failure: ConnectError | None
-    ) -> Outcome:
+    def _site_outcome(self, status: int, headers: Sequence[tuple[str, str]]) -> Outcome:
         """Return what is remembered of a response that the site made itself."""
-        if failure is None and status >= 400:
-            failure = StorageFailed(f"The site answered with the status {status}.")
-            _log_for_a_repeat(failure)
-        self.events.ended(failure)
-        shared = self.address(failure.fields() if failure else {})
+        shared = self.address(self.failure.fields() if self.failure else {})
         location = shared
         cookies = []
         for name, value in headers:
@@ -143,20 +148,11 @@ class Ending:
                 location = value
         return Outcome(location, shared, tuple(cookies))
 
-    def _abandon(self) -> None:
-        """Settle the flow, if this request has claimed one that it can no longer end."""
-        settle = self.settle
-        if settle is _nobody_waits:
-            return
-        self.settle = _nobody_waits
-        error = FlowFinished(
-            "This callback came twice, and the first one was interrupted. See whether the account "
-            "is connected; the exception is in the log of the server."
-        )
-        _log_for_a_repeat(error)
-        self.events.ended(error)
-        location = self.address(error.fields())
-        settle(Outcome(location, location))
+    def _end(self, outcome: Outcome) -> None:
+        """Settle the flow, and then tell the site."""
+        settle, self.settle = self.settle, _nobody_waits
+        settle(outcome)
+        self.events.ended(self.failure)
 
 
 def _log_for_a_repeat(error: ConnectError) -> None:

@@ -203,12 +203,13 @@ class Relay:
         return self._relayed_flow.begin_relayed(callback_url, tag)
 
     def forward(
-        self, query: Mapping[str, str], raw: str, *, root: str, host: str
+        self, query: Mapping[str, str], raw: str, *, root: str, arrived: str
     ) -> WSGIApplication | None:
         """Return the redirect that leads a callback to the deployment that it belongs to.
 
         ``query`` is the callback's query, ``raw`` the same as it came, ``root`` the root of this
-        deployment, ``host`` the Host of the request. Returns None for a callback that belongs here.
+        deployment, ``arrived`` the root as the request names it, without a scheme: its Host and
+        SCRIPT_NAME. Returns None for a callback that belongs here.
         Raises FlowMismatch or FlowExpired for one that names another deployment and must not be
         sent there.
         """
@@ -221,7 +222,7 @@ class Relay:
         if named is None and self._tags is None:  # no deployment has made this
             return None
         target = self._checked_target(tag, named, root)
-        if _leads_here(target, root, host):
+        if _leads_here(target, root, arrived):
             raise FlowMismatch(
                 f"The provider's answer belongs to the deployment at {target}, but the deployment "
                 f"at {root} answers there, and would send the user to itself forever. For the "
@@ -277,17 +278,21 @@ def _normal(root: str) -> str:
     return f"{origin(root)}{urlsplit(root).path}"
 
 
-def _leads_here(target: str, root: str, host: str) -> bool:
+def _leads_here(target: str, root: str, arrived: str) -> bool:
     """Return whether a request to ``target`` would come back to the deployment at ``root``.
 
-    ``host`` is the Host of a request that has arrived here. A proxy may have put a loopback host
-    into it, which says nothing about the public address of this deployment.
+    ``arrived`` is the host and mount of a request that has arrived here. A proxy may have put a
+    loopback host into it, which says nothing about the public address of this deployment, or have
+    taken a prefix away: at the host of ``root``, its path is the right one.
     """
     to = urlsplit(target)
     own = urlsplit(root)
     if to.hostname in LOOPBACK and own.hostname not in LOOPBACK:
         return False
-    return to.path == own.path and origin(f"{to.scheme}://{host}") == origin(to)
+    here = f"{to.scheme}://{arrived}"
+    if origin(here) != origin(to):
+        return False
+    return to.path == own.path or (to.netloc != own.netloc and to.path == urlsplit(here).path)
 
 
 def _is_root(text: str) -> bool:

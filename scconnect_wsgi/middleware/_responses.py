@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     Headers = list[tuple[str, str]]
+
+Returned = TypeVar("Returned")
 
 _PRIVATE = [("Cache-Control", "no-store"), ("Referrer-Policy", "no-referrer")]
 # Service workers keep responses in a cache that knows no Cache-Control, as Workbox's
@@ -75,69 +78,93 @@ def changing_headers(
     return start
 
 
+def call_or_else(call: Callable[[], Returned], on_failure: Callable[[], object]) -> Returned:
+    """Return what ``call`` returns. If it raises, call ``on_failure`` and raise the same again.
+
+    Everything counts, also what ends the thread. ``on_failure`` runs outside of the ``except``
+    block: what it raises or logs must not show the exception, which may hold a token.
+    """
+    try:
+        return call()
+    except BaseException as error:
+        raised = error
+    try:
+        on_failure()
+        raise raised
+    finally:
+        del raised  # its traceback holds this frame
+
+
 def observed(
     app: WSGIApplication,
     on_start: Callable[[str, Sequence[tuple[str, str]]], object],
     on_failure: Callable[[], object],
 ) -> WSGIApplication:
-    """Return ``app``, which calls ``on_start(status, headers)`` when it begins to answer.
+    """Return ``app``, which calls ``on_start(status, headers)`` when it begins to send its answer.
 
-    ``on_failure`` is called if it raises instead, or ends without an answer.
+    That is when the first item of the body is there: until then an application may replace its
+    status and headers, as pages for errors do (PEP 3333). ``on_failure`` is called if the
+    application raises until then, or ends without an answer.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        has_begun = False
+        begun: list[tuple[str, Headers]] = []
 
         def begin(status: str, headers: Headers) -> Headers:
-            nonlocal has_begun
-            has_begun = True
-            on_start(status, headers)
+            begun.append((status, headers))
             return headers
 
-        try:
-            body = app(environ, changing_headers(start_response, begin))
-        except BaseException:
-            on_failure()
-            raise
-        return body if has_begun else _LateBody(body, lambda: has_begun, on_failure)
+        def report() -> None:
+            if begun:
+                on_start(*begun[-1])
+            else:
+                on_failure()
+
+        start = changing_headers(start_response, begin)
+        body = call_or_else(lambda: app(environ, start), on_failure)
+        if begun and isinstance(body, (list, tuple)):  # it is all there
+            report()
+            return body
+        return _ObservedBody(body, report, on_failure)
 
     return application
 
 
-class _LateBody:
-    """The body of an application that begins to answer while its body is read, as generators do.
+class _ObservedBody:
+    """A body that calls ``report`` once, when its first item is there or it is closed.
 
-    ``on_failure`` is called if reading the first item raises, or the application never begins to
-    answer.
+    ``on_failure`` is called instead if reading the first item raises.
     """
 
     def __init__(
         self,
         body: Iterable[bytes],
-        has_begun: Callable[[], bool],
+        report: Callable[[], object],
         on_failure: Callable[[], object],
     ) -> None:
         self._body = body
-        self._has_begun = has_begun
+        self._report = report
         self._on_failure = on_failure
+        self._is_reported = False
 
     def __iter__(self) -> Iterator[bytes]:
         """Read the body."""
         items = iter(self._body)
-        try:
-            first = next(items, b"")
-        except BaseException:
-            self._on_failure()
-            raise
+        first = call_or_else(lambda: next(items, b""), partial(self._once, self._on_failure))
+        self._once(self._report)
         yield first
         yield from items
 
     def close(self) -> None:
         """Close the body, as servers do in the end (PEP 3333)."""
-        if not self._has_begun():
-            self._on_failure()
+        self._once(self._report)
         if hasattr(self._body, "close"):
             self._body.close()
+
+    def _once(self, report: Callable[[], object]) -> None:
+        if not self._is_reported:
+            self._is_reported = True
+            report()
 
 
 def with_cookies(app: WSGIApplication, cookies: Sequence[str]) -> WSGIApplication:

@@ -45,7 +45,8 @@ from scconnect_wsgi.middleware._outcomes import Outcomes, SharedOutcomes, flow_n
 from scconnect_wsgi.middleware._pages import Message, Notice, Pages, QuietNotice
 from scconnect_wsgi.middleware._relay import Relay
 from scconnect_wsgi.middleware._replay import ReplayGuard
-from scconnect_wsgi.middleware._responses import redirect
+from scconnect_wsgi.middleware._responses import call_or_else, redirect
+from scconnect_wsgi.middleware._separate_keys import check_keys_differ
 from scconnect_wsgi.middleware._signed_in import (
     RETURNED,
     SIGNED_IN,
@@ -177,7 +178,7 @@ class SCConnect:
             lifetime=cookie_max_age,
         )
         self._relay.check_root(base_url)
-        _refuse_one_key(secret_key, relay_key)
+        check_keys_differ(secret_key, relay_key, encryption, storage)
         url_is_derived = self._hooks.root_is_derived and not self._relay.has_callback_url
         self._callback_log = CallbackLog(client_id, url_is_derived)
         _warn_of_a_sandbox(base_url, flow)
@@ -243,13 +244,16 @@ class SCConnect:
         self, handle: Handler, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer a request with what its handler returns, or with the page that it raises."""
+        page = None
         try:
             response = handle(environ)
         except Notice as notice:
-            notice.log()
-            if notice.error_id and notice.code:  # it ends a flow
-                self._events.report("failed", notice)
-            response = self._pages.response(notice, environ, self._hooks.root_path(environ))
+            page = notice
+        if page is not None:
+            page.log()
+            response = self._pages.response(page, environ, self._hooks.root_path(environ))
+            if page.error_id and page.code:  # it ends a flow
+                self._events.report("failed", page, environ=environ)
         return response(environ, start_response)
 
     def _missing(self, environ: WSGIEnvironment) -> NoReturn:
@@ -316,12 +320,15 @@ class SCConnect:
         """Answer the access-token path: exchange the query for a token, and store it."""
         query = checked_query(environ, "GET, HEAD")
         ending = self._ending(environ)
-        with ending.settled():
+
+        def finish() -> WSGIApplication:
             try:
                 return self._connect(query, ending)
             except ConnectError as error:
                 failure = error
             return self._fail(failure, ending)
+
+        return call_or_else(finish, ending.abandon)
 
     def _connect(self, query: Mapping[str, str], ending: Ending) -> WSGIApplication:
         """Return the response to the callback of a flow. The first one finishes the flow."""
@@ -349,9 +356,11 @@ class SCConnect:
         self, query: Mapping[str, str], root: str, ending: Ending
     ) -> WSGIApplication | None:
         """Return the response to a callback that belongs to another deployment, or None."""
-        raw = ending.request.environ.get("QUERY_STRING", "")
+        request = ending.request
+        raw = request.environ.get("QUERY_STRING", "")
+        arrived = request.host + script_path(request.environ)
         try:
-            return self._relay.forward(query, raw, root=root, host=ending.request.host)
+            return self._relay.forward(query, raw, root=root, arrived=arrived)
         except ConnectError:
             # The page with the button is at the other deployment: close.html knows by this
             ending.extra = {"relay": "refused"}
@@ -421,15 +430,15 @@ class SCConnect:
             error.error_id,
             error.documentation,
         )
-        ending.events.ended(error)
+        ending.failure = error
         if self._hands_failures_over:
             return ending.hand_over(self._app, "scconnect.error", error)
-        return ending.with_result(self._hooks.failed(error, ending.request), error)
+        return ending.with_result(self._hooks.failed(error, ending.request))
 
     def _ending(self, environ: WSGIEnvironment) -> Ending:
         """Return the Ending of a request whose public root is not known yet."""
         close_page = self._close_page(script_path(environ))
-        return Ending(Request(environ), close_page, FlowEvents(self._events))
+        return Ending(Request(environ), close_page, FlowEvents(self._events, environ))
 
     def _close_page(self, root_path: str) -> str:
         """Return the address of close.html: a path, so that it cannot lead to another origin."""
@@ -471,22 +480,6 @@ def _warn_of_a_sandbox(base_url: object, flow: Flow) -> None:
     problem = sandbox_problem(base_url, authorize_url)
     if problem:
         log.warning("base_url %s", problem)
-
-
-def _refuse_one_key(
-    secret_key: str | bytes | Sequence[str | bytes],
-    relay_key: str | bytes | Sequence[str | bytes] | None,
-) -> None:
-    """Raise ConfigurationError if a key that other deployments have signs the cookies here."""
-    if relay_key is None:
-        return
-    shared = checked_keys(relay_key, "relay_key")
-    if any(key in shared for key in checked_keys(secret_key, "secret_key")):
-        raise ConfigurationError(
-            "relay_key",
-            "must not be the secret_key: every deployment has the relay_key, and could forge "
-            "cookies of this site with it. `scconnect secret` makes another one.",
-        )
 
 
 def _return_to(query: Mapping[str, str]) -> str:

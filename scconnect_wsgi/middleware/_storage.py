@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import getattr_static
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from webob import Request
 
 from scconnect_wsgi.callables import check_identify
 from scconnect_wsgi.errors import ConfigurationError, StartRefused
 from scconnect_wsgi.users import UserNameError, user_name
+
+if TYPE_CHECKING:
+    from scconnect_wsgi.encryption import Encryption
 
 Identify = Callable[[Request], str | None]
 
@@ -48,6 +51,10 @@ class FlowStorage(Protocol):
     @property
     def outcomes(self) -> OutcomeStore | None:
         """Where the outcomes of flows are kept."""
+
+    @property
+    def encryption(self) -> Encryption | None:
+        """What encrypts the stored tokens."""
 
 
 def storage_behind(store_token: object) -> FlowStorage | None:

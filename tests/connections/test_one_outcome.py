@@ -129,7 +129,7 @@ def test_threat_42_two_hosts_fail_alike(store, browser):
     def refuse(token, request):
         raise LookupError("the site's own")
 
-    link(refuse, SimpleNamespace(identify=None, outcomes=store))
+    link(refuse, SimpleNamespace(identify=None, outcomes=store, encryption=None))
     sandbox = Sandbox()
     with (
         serve(sandbox) as provider,

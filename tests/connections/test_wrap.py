@@ -127,7 +127,7 @@ def test_paths_and_assets_path_move_every_address(connections, joe):
         "access_token_path": "/done",
         "assets_path": "/files/sc",
         "cookie_max_age": 60,
-        "encryption": Encryption(OLD_KEY),
+        "encryption": Encryption(KEY[::-1]),
         "secret_key": [OLD_KEY, KEY],
     }
     with running(connections, **options) as site:

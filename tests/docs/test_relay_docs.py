@@ -22,7 +22,7 @@ def made_by(snippet):
         "flow": OAuth2(*CLIENT),
         "SECRET_KEY": KEY,
         "ANOTHER_SECRET_KEY": KEY[::-1],
-        "RELAY_KEY": KEY.swapcase(),
+        "RELAY_KEY": "what the two deployments share: 7qW_e3",
         "store_token": Store(),
     }
     exec(compile(snippet, "docs/relay.md", "exec"), names)

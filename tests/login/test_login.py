@@ -528,7 +528,7 @@ def test_sign_out_everywhere_says_that_a_connection_cannot_be_decrypted(flow, ro
     url = f"sqlite:///{tmp_path}/connections.sqlite3"
     with (
         closing(SQLStore(url, encryption=Encryption(OTHER_KEY))) as store,
-        closing(SQLStore(url, encryption=Encryption(KEY))) as wrong,
+        closing(SQLStore(url, encryption=Encryption(KEY[::-1]))) as wrong,
     ):
         user = Connections(flow, store)._connect_login(dance(flow), "").user
         with pytest.raises(Undecipherable):
@@ -699,7 +699,7 @@ def test_a_connection_that_cannot_be_decrypted_lets_nobody_in_and_is_not_over(
             log_in(browser, site)
         let_time_pass(browser, flow, LATER)
         with (
-            closing(SQLStore(url, encryption=Encryption(KEY))) as wrong,
+            closing(SQLStore(url, encryption=Encryption(KEY[::-1]))) as wrong,
             running_login(Connections(flow, wrong)) as site,
         ):
             assert user_at(browser, site) == {}

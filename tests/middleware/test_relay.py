@@ -266,20 +266,25 @@ def tag_for(root, protocol="oauth2", *, key=RELAY_KEY, lifetime=600, ago=0):
 
 def answer(app, protocol, tag, method="GET", host="", **fields):
     """Return what production answers to a callback with a tag."""
+    return callback_request(protocol, tag, method, host, **fields).get_response(app)
+
+
+def callback_request(protocol, tag, method="GET", host="", **fields):
+    """Return a callback with a tag."""
     given = {"code": "4", "oauth_token": "token", "oauth_verifier": "v", **fields}
     given[TAG[protocol]] = tag
     request = webob.Request.blank(f"{CALLBACK}?{urlencode(given)}", method=method)
     request.headers.update(ARRIVAL)
     request.host = host or request.host
-    return request.get_response(app)
+    return request
 
 
-def failed(response):
+def failed(response, mount=""):
     """Return the fields of a failure, which ends at this site's own page and sets no cookie."""
     assert response.status_int == 303
     location = urlsplit(response.headers["Location"])
     assert (location.scheme, location.netloc) == ("", "")
-    assert location.path == "/sc-connect/close.html"
+    assert location.path == f"{mount}/sc-connect/close.html"
     assert "Set-Cookie" not in response.headers
     fields = dict(parse_qsl(location.query))
     assert fields["relay"] == "refused"  # for close.html, whose opener is at another deployment
@@ -533,6 +538,30 @@ def test_a_deployment_on_a_loopback_host_does_not_send_users_to_itself():
     assert "would send the user to itself forever" in fields["error_description"]
 
 
+@pytest.mark.parametrize("mount", ["", "/y"])
+def test_a_deployment_below_another_path_of_a_second_host_does_not_send_users_to_itself(mount):
+    alias = f"{PRODUCTION}{mount}"
+    app = owner(base_url="https://www.app.example/x", relay_to=[alias])
+    request = callback_request("oauth2", tag_for(alias), host="app.example")
+    request.script_name = mount
+    fields = failed(request.get_response(app), mount="/x")
+    assert "would send the user to itself forever" in fields["error_description"]
+
+
+def test_a_proxy_may_take_the_prefix_away():
+    shop = f"{PRODUCTION}/shop"
+    app = owner(base_url=lambda request: shop, relay_to=[PRODUCTION])
+    response = answer(app, "oauth2", tag_for(PRODUCTION), host="app.example")
+    assert response.headers["Location"].startswith(f"{PRODUCTION}{CALLBACK}?")
+
+
+def test_an_ipv6_address_is_written_as_browsers_do():
+    alias = "https://[2001:db8::1]"
+    app = owner(base_url=PRODUCTION, relay_to=["https://[2001:DB8:0::1]:443"])
+    fields = failed(answer(app, "oauth2", tag_for(alias), host="[2001:db8::1]"))
+    assert "would send the user to itself forever" in fields["error_description"]
+
+
 def test_a_proxy_may_send_its_own_host():
     # nginx does, unless it is told otherwise; it is no sign that the answer has come back
     response = answer(owner(), "oauth2", tag_for(LAPTOP), host=urlsplit(LAPTOP).netloc)
@@ -653,6 +682,26 @@ REFUSED = {
     "relay_to, port": ("relay_to", {"relay_to": ["http://localhost:*"], "relay_key": RELAY_KEY}),
     "relay_to, query": ("relay_to", {"relay_to": [f"{STAGING}?"], "relay_key": RELAY_KEY}),
     "relay_to, user": ("relay_to", {"relay_to": ["https://a@b.example"], "relay_key": RELAY_KEY}),
+    "relay_to, an encoded host": (
+        "relay_to",
+        {"relay_to": ["https://app%2eexample"], "relay_key": RELAY_KEY},
+    ),
+    "relay_to, half an address": (
+        "relay_to",
+        {"relay_to": ["https://127.1:8000"], "relay_key": RELAY_KEY},
+    ),
+    "relay_to, a number": (
+        "relay_to",
+        {"relay_to": ["https://0x7f000001"], "relay_key": RELAY_KEY},
+    ),
+    "relay_to, an address and a dot": (
+        "relay_to",
+        {"relay_to": ["https://192.0.2.1."], "relay_key": RELAY_KEY},
+    ),
+    "relay_to, a zone": (
+        "relay_to",
+        {"relay_to": ["https://[fe80::1%25a]"], "relay_key": RELAY_KEY},
+    ),
     "relay_key, short": ("relay_key", {"relay_key": "short"}),
     "relay_key, none": ("relay_key", {"relay_key": []}),
     "relay_key, secret_key": ("relay_key", {"relay_key": RELAY_KEY, "secret_key": RELAY_KEY}),
