@@ -25,19 +25,20 @@ REMAINDER = 16  # characters that must remain of a key without the client's cred
 NEW_KEY = "`scconnect secret` makes a good one."
 _SURROGATE = re.compile("[\ud800-\udfff]")  # os.environ has one for each byte that is not UTF-8
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # of change-me, CHANGE_ME and ChangeMe alike
+# What people write to be replaced: words in lower case, with one space between them
 _PLACEHOLDER = re.compile(
     r"\b((change|replace) ?(me|this|it)|your( ?secret)?( ?key)?|placeholder"
     r"|qwertyuiop|(qwertyuiop)?asdfghjkl|(qwertyuiopasdfghjkl)?zxcvbnm)\b"
 )
-# A text with such words is a placeholder only if it has no others than these: a random key never
-# is, nor a pass phrase that happens to hold "change me".
+# What may stand beside it. A text with any other word is no placeholder: a random key has some, and
+# so has a pass phrase that happens to hold "change me".
 _OTHER_WORDS = (
     "a an and app application at before characters client consumer enter from generator goes here "
     "id in insert is it key least long me more must of or output own please production put random "
     "secret set some something soundcloud string text the this to token value with"
 )
 _BESIDE = frozenset(_OTHER_WORDS.split())
-# Of a client id or secret as a whole
+# A client id or secret as a whole, in the same form
 _NO_CREDENTIAL = re.compile(
     "your ([a-z0-9]+ )*(id|key|secret)( here)?( [0-9]+)?"
     "|(your)? ?(client|consumer|app) ?(id|key|secret) ?(here)?|x[x ]*|todo|tbd|fixme|keyboard ?cat"
