@@ -237,7 +237,7 @@ def make_device(path, number):
 
 
 NOT_ORDINARY = {
-    "a named pipe": os.mkfifo,
+    "a named pipe": lambda path: os.mkfifo(path),
     "one as /dev/null": lambda path: make_device(path, os.makedev(1, 3)),
     "one as /dev/zero": lambda path: make_device(path, os.makedev(1, 5)),
 }
@@ -249,9 +249,10 @@ def test_what_is_not_an_ordinary_file_is_refused_and_left_as_it_is(make, tmp_pat
     path = tmp_path / "state"
     make(path)
     before = path.stat()
-    command = 'ulimit -v 2000000; exec "$0" -m scconnect_wsgi sandbox --port 0 --state "$1"'
+    limited = 'ulimit -v 2000000 2>/dev/null; exec "$@"'
+    command = [sys.executable, "-m", "scconnect_wsgi", "sandbox", "--port", "0", "--state", path]
     done = subprocess.run(
-        ["sh", "-c", command, sys.executable, str(path)],
+        ["sh", "-c", limited, "sh", *map(str, command)],
         env=environment(),
         capture_output=True,
         text=True,
