@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TextIO, TypeVar
 
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.urls import checked_url
@@ -34,6 +34,10 @@ Value = TypeVar("Value")
 LOGINS = "joe or ann with one click"
 
 
+class _OutputError(Exception):
+    """What a command prints could not be written. The text says why; none if nobody reads it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 for success, 1 for failure.
 
@@ -41,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_closed_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(words)
+    except _OutputError as error:
+        if str(error):
+            _tell(f"The output could not be written: {error}.")
+        return 1
+    except KeyboardInterrupt:  # Ctrl-C before a command has begun to listen for it
+        return 128 + signal.SIGINT
+
+
+def _run(words: list[str]) -> int:
     command = None
     if words[:1] == ["sandbox"] and "--" in words:  # what follows is not ours to read
         at = words.index("--")
@@ -50,10 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(chosen.run(chosen))
     except OSError as error:
-        print(_reason(error, getattr(chosen, "port", None)), file=sys.stderr)
+        _tell(_reason(error, getattr(chosen, "port", None)))
         return 1
-    except KeyboardInterrupt:  # Ctrl-C before a command has begun to listen for it
-        return 128 + signal.SIGINT
 
 
 def _open_closed_streams() -> None:
@@ -66,8 +79,16 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # it stays
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser, those of the commands included, that prints its help as commands print."""
+
+    def print_help(self, file: object = None) -> None:
+        """Print the help to stdout."""
+        _say(self.format_help().removesuffix("\n"))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=_program(), description='"Connect with SoundCloud" for WSGI applications.'
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and exit")
@@ -122,11 +143,11 @@ class _Version(argparse.Action):
             own = version("scconnect-wsgi")
         except PackageNotFoundError:
             own = "from sources that are not installed"
-        print(f"scconnect-wsgi {own} (Python {platform.python_version()})")
+        _say(f"scconnect-wsgi {own} (Python {platform.python_version()})")
         parser.exit()
 
 
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
     check = commands.add_parser(
         "check",
         help="find what is wrong with a site, and print the callback URL to register",
@@ -161,7 +182,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.set_defaults(run=_check)
 
 
-def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_sandbox(commands: argparse._SubParsersAction[_Parser]) -> None:
     sandbox = commands.add_parser(
         "sandbox",
         help="run the local SoundCloud: alone, or with your site, as in "
@@ -280,7 +301,7 @@ def _sandbox(chosen: argparse.Namespace) -> int:
         if chosen.command:
             return _sandbox_around(chosen.command, sandbox, chosen.port)
     except (CommandNotStartedError, StateFileError) as error:
-        print(error, file=sys.stderr)
+        _tell(str(error))
         return getattr(error, "status", 1)
     wait = _stopped_by_signals()
     with serve(sandbox, chosen.port) as server:
@@ -306,7 +327,7 @@ def _sandbox_around(command: Sequence[str], sandbox: Sandbox, port: int) -> int:
     from scconnect_wsgi.sandbox import run_command, serve
 
     with serve(sandbox, port) as server:
-        print(f"The sandbox answers at {server.url}. Log in as {LOGINS}.", file=sys.stderr)
+        _tell(f"The sandbox answers at {server.url}. Log in as {LOGINS}.")
         return run_command(command, sandbox_environment(server.url, os.environ))
 
 
@@ -341,7 +362,7 @@ def _sandbox_lines(server: Server, redirect_uris: Sequence[str] | None) -> list[
 def _secret(chosen: argparse.Namespace) -> int:
     import secrets
 
-    print(secrets.token_urlsafe(32))
+    _say(secrets.token_urlsafe(32))
     return 0
 
 
@@ -349,9 +370,9 @@ def _sql_schema(chosen: argparse.Namespace) -> int:
     try:
         from scconnect_wsgi.stores.sql import sql_schema
 
-        print(sql_schema(chosen.url), end="")
+        _say(sql_schema(chosen.url).removesuffix("\n"))
     except (ConfigurationError, ModuleNotFoundError) as error:
-        print(error, file=sys.stderr)
+        _tell(str(error))
         return 1
     return 0
 
@@ -405,7 +426,33 @@ def _stopped_by_signals() -> Callable[[], object]:
 
 
 def _say(*lines: str) -> None:
-    text = "\n".join(lines)
+    """Print lines at once, because a program that reads them through a pipe waits for them.
+
+    Raises _OutputError.
+    """
+    text = "".join(f"{line}\n" for line in lines)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    # Flushed, because a program that reads this through a pipe waits for it.
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as `head` leaves it
+        _discard(sys.stdout)
+        raise _OutputError from None
+    except OSError as error:
+        _discard(sys.stdout)
+        raise _OutputError(error.strerror or "the system refused") from None
+
+
+def _tell(text: str) -> None:
+    """Print a line to stderr. If that cannot be written, the command goes on without it."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lead a stream that cannot be written nowhere, or Python would try again when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

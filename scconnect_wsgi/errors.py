@@ -43,6 +43,11 @@ class ConnectError(Exception):
         self.next_href: str | None = None
         self.add_note(f"See {self.documentation}")
 
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        """Take the attributes of an error that is copied; each copy has its own list of notes."""
+        super().__setstate__(state)
+        self.__notes__ = list(self.__notes__)
+
     @property
     def documentation(self) -> str:
         """The address of the entry about this code: likely causes, and what to do."""

@@ -23,16 +23,27 @@ GROUPS = 24
 NEIGHBOURS = 0.9  # the share of steps such as a-b, 2-1 or 0-0; in random hexadecimal it is 0.2
 REMAINDER = 16  # characters that must remain of a key without the client's credentials in it
 NEW_KEY = "`scconnect secret` makes a good one."
-# Of a credential as a whole, in the same form; nothing is left of "..." or "<>"
-_NO_CREDENTIAL = re.compile(
-    "your[a-z]*(id|key|secret)(here)?|(client|consumer|app)(id|key|secret)|x*|todo|tbd|fixme"
-)
 _SURROGATE = re.compile("[\ud800-\udfff]")  # os.environ has one for each byte that is not UTF-8
-# What people write to be replaced, in lower case and without what is between the letters
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # of change-me, CHANGE_ME and ChangeMe alike
+# What people write to be replaced: words in lower case, with one space between them
 _PLACEHOLDER = re.compile(
-    "(?<!ex)(change|replace)(me|this|it)|(insert|enter|put|set)your(own|secret|random|key)"
-    "|your(secret(key|here|goes|string)|key)|placeholder|keyboardcat|qwertyuiop"
+    r"\b((change|replace) ?(me|this|it)|your( ?secret)?( ?key)?|placeholder"
+    r"|qwertyuiop|(qwertyuiop)?asdfghjkl|(qwertyuiopasdfghjkl)?zxcvbnm)\b"
 )
+# What may stand beside it. A text with any other word is no placeholder: a random key has some, and
+# so has a pass phrase that happens to hold "change me".
+_OTHER_WORDS = (
+    "a an and app application at before characters client consumer enter from generator goes here "
+    "id in insert is it key least long me more must of or output own please production put random "
+    "secret set some something soundcloud string text the this to token value with"
+)
+_BESIDE = frozenset(_OTHER_WORDS.split())
+# A client id or secret as a whole, in the same form
+_NO_CREDENTIAL = re.compile(
+    "your ([a-z0-9]+ )*(id|key|secret)( here)?( [0-9]+)?"
+    "|(your)? ?(client|consumer|app) ?(id|key|secret) ?(here)?|x[x ]*|todo|tbd|fixme|keyboard ?cat"
+)
+_NOTHING = re.compile(r"[.<>*_\s-]+")  # such as "..." or "<>"
 
 
 def checked_keys(given: object, option: str) -> list[bytes]:
@@ -107,10 +118,12 @@ def checked_credential(given: object, option: str, meaning: str) -> str:
 
 def is_placeholder(credential: str) -> bool:
     """Return whether a client id or secret is what a manual shows, such as YOUR-CLIENT-ID."""
-    if re.search("[0-9]", credential):
+    if not credential.isascii():  # a word of another script is none of those below
         return False
-    letters = re.sub("[^a-z]", "", credential.lower())
-    return bool(_NO_CREDENTIAL.fullmatch(letters) or _PLACEHOLDER.fullmatch(letters))
+    if _NOTHING.fullmatch(credential):
+        return True
+    words = _words(credential)
+    return bool(_NO_CREDENTIAL.fullmatch(" ".join(words))) or _is_to_be_replaced(words)
 
 
 def checked_encryption(given: object) -> None:
@@ -139,9 +152,21 @@ def _problem(key: str | bytes) -> str:
     steps = [abs(ord(one) - ord(next_one)) <= 1 for one, next_one in itertools.pairwise(text)]
     if sum(steps) >= NEIGHBOURS * len(steps):
         return "must not be a sequence such as 123456 or abcdef"
-    if _PLACEHOLDER.search(re.sub("[^a-z]", "", text.lower())):
+    if text.isascii() and _is_to_be_replaced(_words(text)):
         return "is still a placeholder"
     return ""
+
+
+def _words(text: str) -> list[str]:
+    """Return the words and numbers of a text, in lower case."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def _is_to_be_replaced(words: list[str]) -> bool:
+    """Return whether words ask to be replaced, and say nothing else. Numbers do not count."""
+    said = " ".join(word for word in words if not word.isdigit())
+    others, found = _PLACEHOLDER.subn("", said)
+    return found > 0 and _BESIDE.issuperset(others.split())
 
 
 def _forms(credential: object) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """What an error says in its attributes."""
 
+import copy
 import pickle
 
 from scconnect_wsgi.errors import ConfigurationError, ProviderUnavailable
@@ -17,8 +18,16 @@ def test_an_error_survives_the_way_to_another_process():
     error = pickle.loads(pickle.dumps(ConfigurationError("proxy", "must be a URL.")))
     assert (error.option, error.problem) == ("proxy", "must be a URL.")
     lost = ProviderUnavailable("No answer.", retry_after=7, outcome_unknown=True)
-    copy = pickle.loads(pickle.dumps(lost))
-    assert (copy.message, copy.retry_after, copy.outcome_unknown) == ("No answer.", 7, True)
+    there = pickle.loads(pickle.dumps(lost))
+    assert (there.message, there.retry_after, there.outcome_unknown) == ("No answer.", 7, True)
+
+
+def test_a_note_on_a_copy_is_not_on_the_original():
+    error = ProviderUnavailable("No answer.")
+    another = copy.copy(error)
+    assert (another.error_id, another.__notes__) == (error.error_id, error.__notes__)
+    another.add_note("In the night job.")
+    assert len(error.__notes__) == 1
 
 
 def test_an_outcome_is_known_unless_the_error_says_otherwise():

@@ -36,6 +36,7 @@ WEAK = {
     "change-me": ("change-me-before-this-goes-to-production", "placeholder"),
     "CHANGE_ME, repeated": ("CHANGE_ME_" * 9, "different|repeat"),
     "changeme with digits": ("changeme0917253648changeme1627384950", "placeholder"),
+    "ChangeMe": ("ChangeMeBeforeThisGoesToProduction", "placeholder"),
     "change this": ("please Change This to something random!", "placeholder"),
     "your secret": ("<your-secret-key-of-32-characters-or-more>", "placeholder"),
     "replace me": ("REPLACE.ME.WITH.THE.OUTPUT.OF.A.GENERATOR", "placeholder"),
@@ -86,6 +87,10 @@ def test_threat_19_no_random_key_is_ever_refused(make):
         "Put your trust in seven green badgers, 1974",
         "We keep your secrets in a blue teapot by the sea",
         "Exchange me for nine lizards and a kettle of fish",
+        "interchange items quickly, big fat dwarf jumps now",
+        "Never change me, said the moon to the old ferryman",
+        "Your grandmother sails at dawn with 12 placeholders",
+        "change this 毎晚、海辺の庭でお茶を飲みながら星を数える歌を歌う",
     ],
 )
 def test_a_long_pass_phrase_is_no_placeholder(phrase):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from scconnect_wsgi.check._browsing import shown, split
 from scconnect_wsgi.check._report import Reporter
+from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.middleware import Description
-from scconnect_wsgi.urls import LOOPBACK, origin
+from scconnect_wsgi.urls import LOOPBACK, checked_root, origin
 
 
 def compare_roots(site: Description, root: str, redirect_uri: str, report: Reporter) -> None:
@@ -24,6 +27,8 @@ def compare_roots(site: Description, root: str, redirect_uri: str, report: Repor
         return
     if not _same(believed, root):
         _report_difference(believed, root, report)
+    elif site.callback_url is None and not _is_root(believed):
+        _report_odd_callback(believed, report)
     elif redirect_uri:
         report.callback(redirect_uri)
 
@@ -41,6 +46,26 @@ def _same(one: str, other: str) -> bool:
 
 def _key(root: str) -> tuple[str, str]:
     return origin(root), split(root).path.rstrip("/")
+
+
+def _is_root(url: str) -> bool:
+    """Return whether an address is a root as SCConnect writes it, and so fit to be printed.
+
+    ``_same`` looks at the origin and the path only, and so does a browser that opens it.
+    """
+    with suppress(ConfigurationError):
+        return checked_root(url, "") == url
+    return False
+
+
+def _report_odd_callback(believed: str, report: Reporter) -> None:
+    report.find(
+        "odd-callback",
+        f"The running site sends users back below {shown(believed)}, but with something in the "
+        "callback URL that does not belong there: a user name, a query, or unusual characters.",
+        cause="Something other than SCConnect answers there: it refuses such a base_url.",
+        mend="Look at the site's log, and at the proxy.",
+    )
 
 
 def _report_other_settings(site: Description, redirect_uri: str, report: Reporter) -> None:

@@ -25,6 +25,8 @@ Reader = Callable[[str, str], Any]
 
 _DOTTED_NAME = re.compile(r"[\w.]+:[\w.]+")
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")
+# int() and float() also take blanks, underscores, and the digits of other scripts
+_NUMBER = re.compile(r"[-+.0-9A-Za-z]+")
 _COMMENT = re.compile(r"\s([#;])")
 _QUOTES = ("'", '"')
 
@@ -59,8 +61,15 @@ def refuse_quotes_around_pairs(text: str, option: str) -> None:
         refuse_quotes(stripped, option)
 
 
+def _refuse_blanks(text: str, option: str) -> None:
+    """Raise ConfigurationError for blanks around a text, which nobody sees in a file."""
+    if text != text.strip():
+        raise ConfigurationError(option, "begins or ends with a space or a line break.")
+
+
 def line(text: str, option: str) -> str:
-    """Return one line of printable text."""
+    """Return one line of printable text without surrounding spaces."""
+    _refuse_blanks(text, option)
     if not text.isprintable():
         raise ConfigurationError(option, "must be one line of printable characters.")
     return text
@@ -69,8 +78,7 @@ def line(text: str, option: str) -> str:
 def credential(text: str, option: str) -> str:
     """Return a client id or a secret: printable ASCII without surrounding spaces or quotes."""
     refuse_quotes(text, option)  # those in a file
-    if text != text.strip():
-        raise ConfigurationError(option, "begins or ends with a space or a line break.")
+    _refuse_blanks(text, option)
     if not (text.isascii() and text.isprintable()):
         raise ConfigurationError(option, "holds characters that are not printable ASCII.")
     return text
@@ -139,7 +147,7 @@ def or_none(read: Reader, empty: Any) -> Reader:
 def whole_number(text: str, option: str) -> int:
     """Return a whole number."""
     try:
-        return int(text)
+        return int(_ordinary(text))
     except ValueError:
         raise ConfigurationError(option, "must be a whole number.") from None
 
@@ -147,9 +155,16 @@ def whole_number(text: str, option: str) -> int:
 def number(text: str, option: str) -> float:
     """Return a number."""
     try:
-        return float(text)
+        return float(_ordinary(text))
     except ValueError:
         raise ConfigurationError(option, "must be a number.") from None
+
+
+def _ordinary(text: str) -> str:
+    """Return a text as it is. Raises ValueError if it has characters of no ordinary number."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("not an ordinary number")
+    return text
 
 
 def dotted_name(text: str, option: str) -> Any:
@@ -207,8 +222,11 @@ def from_file(read: Reader) -> Reader:
         except OSError as error:
             problem = f"names a file that cannot be read: {error.strerror}."
             raise ConfigurationError(option, problem) from None
-        except ValueError:  # not UTF-8; the error's text may show what is in the file
+        except UnicodeDecodeError:  # its text may show what is in the file
             problem = "names a file that cannot be read: it is not a text file in UTF-8."
+            raise ConfigurationError(option, problem) from None
+        except ValueError:
+            problem = "holds a character that the name of a file cannot have."
             raise ConfigurationError(option, problem) from None
         if not text:
             raise ConfigurationError(option, "names an empty file.")

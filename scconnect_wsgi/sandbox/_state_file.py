@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import tempfile
 import weakref
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,8 @@ from scconnect_wsgi.sandbox._state_shape import FORMAT, WrongStateError, check_s
 
 log: logging.Logger = logging.getLogger(__name__)
 
+# Not to wait at a named pipe for somebody who writes to it; Windows has no such flag
+_READ = os.O_RDONLY | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
 IN_USE = "The state file is in use by another sandbox. Stop that one, or give another name."
 
 
@@ -83,12 +86,18 @@ class StateFile:
                 self._written = text
 
     def _take(self) -> None:
-        """Lock the file. Raises StateFileError if another sandbox has it.
+        """Lock the file. Raises StateFileError if another sandbox has it, or if it is a device.
 
         A file that is not there is made first, so that only one of two sandboxes that begin at the
         same moment gets it.
         """
-        handle = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o600)
+        handle = os.open(self._path, _READ, 0o600)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):  # never replace /dev/null
+            os.close(handle)
+            raise StateFileError(
+                f"The state file {self._path} is not an ordinary file. Give another name, or leave "
+                "--state out to keep nothing."
+            )
         self._lock.take(handle)
         if not os.path.samestat(os.fstat(handle), os.stat(self._path)):
             raise StateFileError(IN_USE)  # the other one has just replaced it
@@ -99,10 +108,12 @@ class StateFile:
             return
         try:
             kept = json.loads(text.decode("utf-8"))
+            # No page could show half of a surrogate pair, which JSON can spell
+            json.dumps(kept, ensure_ascii=False).encode("utf-8")
             check_state(kept)
         except WrongStateError as error:
             raise self._damaged(f": {error}") from None
-        except (ValueError, RecursionError):  # no UTF-8, no JSON, or nested without end
+        except (ValueError, RecursionError):  # no text, no JSON, or nested without end
             raise self._damaged("") from None
         _restore(self._state, kept)
 

@@ -84,6 +84,7 @@ def _checked(fields: dict[str, Any]) -> Upload:
     if size > LARGEST_UPLOAD:
         raise RefusedError(413, "track[asset_data] is larger than 4 GB")
     details = _details(fields)
+    _refuse_half_characters([title, *details.values()])
     sharing = details.pop("sharing", "public")
     return Upload(title, sharing, max(1, size * 1000 // BYTES_PER_SECOND), details)
 
@@ -131,6 +132,17 @@ def _details(fields: dict[str, Any]) -> dict[str, Any]:
                 raise RefusedError(422, f"track[{name}] must be one of {', '.join(allowed)}")
             details[name] = fields[name]
     return {**details, **_release_day(fields.get("release_date"))}
+
+
+def _refuse_half_characters(values: list[Any]) -> None:
+    """Raise RefusedError for half of a surrogate pair, which JSON can spell and no page can show.
+
+    The audio may hold one: it is only measured.
+    """
+    try:
+        "".join(value for value in values if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        raise RefusedError(400, "the body cannot be read") from None
 
 
 def _release_day(text: Any) -> dict[str, int]:

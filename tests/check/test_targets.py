@@ -92,6 +92,10 @@ PLACEHOLDERS = [
     ("client_secret", "your-client-secret"),
     ("client_secret", "CLIENT_SECRET"),
     ("client_secret", "change-me"),
+    ("client_id", "your_client_id_1"),
+    ("client_id", "YourClientId"),
+    ("client_id", "***"),
+    ("client_secret", "xxx-xxx"),
 ]
 
 
@@ -350,7 +354,19 @@ def test_a_placeholder_is_found_without_asking_the_provider(tmp_path, looked, op
     assert text not in str(finding)
 
 
-@pytest.mark.parametrize("text", ["4f1ea3bd99", "example-app", "todolist", "appsecretary"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4f1ea3bd99",
+        "example-app",
+        "todolist",
+        "todo-app",
+        "appsecretary",
+        "yourjHgTqkid",
+        "!@$^&()-+=!!??",
+        "client-id-123",
+    ],
+)
 def test_a_credential_of_words_is_no_placeholder(tmp_path, looked, text):
     write_ini(tmp_path, client_id=text, client_secret=text[::-1])
     assert codes(looked("site.ini")) == []

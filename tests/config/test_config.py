@@ -789,6 +789,21 @@ def test_quotes_around_the_secret_in_a_file_are_found_too(tmp_path):
     assert caught.value.option == "SCCONNECT_CLIENT_SECRET_FILE"
 
 
+@pytest.mark.parametrize("path", ["key\0", "key\ud800"])
+def test_a_path_that_no_file_can_have_is_told_apart_from_a_file_that_is_no_text(path):
+    options = {**GOOD["oauth2"], "secret_key": "", "secret_key_file": path}
+    with pytest.raises(ConfigurationError, match="that the name of a file cannot have"):
+        from_env(page_of_the_site, in_environ(options))
+
+
+@pytest.mark.parametrize("text", [" 60", "6_0", "60 ", "\u0666\u0660", "-", "."])
+@pytest.mark.parametrize("option", ["cookie_max_age", "max_bytes", "timeout"])
+def test_a_number_is_written_in_plain_digits(option, text):
+    options = {**GOOD["oauth2"], option: text}
+    with pytest.raises(ConfigurationError, match=f"{option.upper()} must be a (whole )?number"):
+        from_env(page_of_the_site, in_environ(options))
+
+
 # What else begins with SCCONNECT_
 
 KUBERNETES = {

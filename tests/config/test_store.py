@@ -169,6 +169,14 @@ def test_a_wrong_url_in_a_file_is_not_shown(text, tmp_path):
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize("text", ["sqlite:///{folder}/db ", "sqlite:///{folder}/db\n \n"])
+def test_a_blank_at_the_end_of_a_url_in_a_file_is_found(text, tmp_path):
+    (tmp_path / "store").write_text(text.format(folder=tmp_path))
+    given = options(store="", store_file=str(tmp_path / "store"))
+    with pytest.raises(ConfigurationError, match="begins or ends with a space or a line break"):
+        by_environment(page_of_the_site, given)
+
+
 def test_the_nearer_of_a_store_in_a_file_and_store_token_wins(tmp_path):
     from paste.deploy import loadapp
 

@@ -244,6 +244,8 @@ def test_an_upload_may_be_json(joe):
         ({"json": {"track": {"title": "No audio"}}}, 422),
         ({"json": {"track": {"title": "", "asset_data": "x"}}}, 422),
         ({"json": {"track": {"title": 1, "asset_data": "x"}}}, 422),
+        ({"json": {"track": {"title": "\ud800", "asset_data": "x"}}}, 400),
+        ({"json": {"track": {"title": "x", "asset_data": "x", "genre": "\udfff"}}}, 400),
         ({"json": {"track": {"title": "x", "asset_data": 1}}}, 422),
         ({"json": {"track": {"title": "x", "asset_data": "x", "sharing": "all"}}}, 422),
         ({"json": {"track": {"title": "x", "asset_data": "x", "license": ["cc-by"]}}}, 422),

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.browser import Browser
-from support.commands import run, running
+from support.commands import environment, run, running
 from support.flows import CALLBACK, CLIENT, dance, flow_for
 from support.ports import free_port
 
@@ -191,6 +193,10 @@ DAMAGED = {
     "a list": "[]",
     "nothing in it": "{}",
     "too deep": "[" * 100_000,
+    "half of a character in a name": json.dumps({**GOOD, "users": [{**JOE, "username": "\ud800"}]}),
+    "half of a character in a token": json.dumps(
+        {**GOOD, "grants": [{"username": "joe"}], "refresh": {"\udfff": 0}}
+    ),
     **{name: json.dumps({**GOOD, **changes}) for name, (changes, _) in WRONG.items()},
 }
 
@@ -221,6 +227,41 @@ def test_what_a_sandbox_writes_is_accepted(tmp_path):
     path.write_bytes(b"")  # as mktemp makes it
     Sandbox(state_file=path).close()
     assert json.loads(path.read_text())["format"] == 1
+
+
+def make_device(path, number):
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, number)
+    except PermissionError:
+        pytest.skip("only root makes devices")
+
+
+NOT_ORDINARY = {
+    "a named pipe": lambda path: os.mkfifo(path),
+    "one as /dev/null": lambda path: make_device(path, os.makedev(1, 3)),
+    "one as /dev/zero": lambda path: make_device(path, os.makedev(1, 5)),
+}
+
+
+@pytest.mark.parametrize("make", NOT_ORDINARY.values(), ids=NOT_ORDINARY)
+def test_what_is_not_an_ordinary_file_is_refused_and_left_as_it_is(make, tmp_path):
+    """In a process of its own, with little memory: none of them ever ends."""
+    path = tmp_path / "state"
+    make(path)
+    before = path.stat()
+    limited = 'ulimit -v 2000000 2>/dev/null; exec "$@"'
+    command = [sys.executable, "-m", "scconnect_wsgi", "sandbox", "--port", "0", "--state", path]
+    done = subprocess.run(
+        ["sh", "-c", limited, "sh", *map(str, command)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.stderr.startswith(f"The state file {path} is not an ordinary file.")
+    assert (done.returncode, done.stdout) == (1, "")
+    after = path.stat()
+    assert (after.st_mode, after.st_rdev) == (before.st_mode, before.st_rdev)
 
 
 @pytest.mark.slow
