@@ -122,6 +122,7 @@ def _check_page_origin(environ: WSGIEnvironment, own_origin: str) -> None:
             {"page": source, "site": own_origin},
         ),
         code="start_refused",
+        origin=own_origin,
     )
 
 
