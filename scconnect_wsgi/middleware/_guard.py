@@ -111,7 +111,7 @@ def _check_page_origin(environ: WSGIEnvironment, own_origin: str) -> None:
         return
     if not _is_own_origin_to_browser(environ, source, own_origin):
         return
-    raise Notice(
+    notice = Notice(
         "403 Forbidden",
         "This page has another address",
         Message(
@@ -122,8 +122,9 @@ def _check_page_origin(environ: WSGIEnvironment, own_origin: str) -> None:
             {"page": source, "site": own_origin},
         ),
         code="start_refused",
-        origin=own_origin,
     )
+    notice.origin = own_origin
+    raise notice
 
 
 def _log_doubt(environ: WSGIEnvironment, own_origin: str) -> bool:

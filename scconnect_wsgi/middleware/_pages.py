@@ -87,13 +87,15 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
     With ``button`` the page has a button of that name, which posts to the page's own address. With
     ``fields`` the page opens its own address again at once, with these fields as the query, and the
     button does the same if the browser does not. With ``code`` the flow ends here with that error:
-    sc-connect.js finds it in the popup, and tells the page that opened it. The link back to the
-    site leads to ``origin``, if it is another one than that of the page. ``headers`` are added to
+    sc-connect.js finds it in the popup, and tells the page that opened it. ``headers`` are added to
     the response, or replace its own. A page with a status of 400 or more is about a failure, unless
     it is a QuietNotice: it has an id, which is shown and logged.
+
+    Set ``origin`` if the link back to the site leads to another one than the page's own.
     """
 
     is_failure: ClassVar[bool] = True
+    origin: str = ""
 
     def __init__(
         self,
@@ -104,7 +106,6 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
         button: str = "",
         fields: Mapping[str, str] | None = None,
         code: str = "",
-        origin: str = "",
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(status, title)
@@ -115,7 +116,6 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
         self.button = button
         self.fields = fields
         self.code = code
-        self.origin = origin
         self.headers = headers
         self.error_id: str = new_error_id() if self.is_failure and status >= "400" else ""
 

@@ -15,8 +15,8 @@ from support.site import JOE, Store, running_site
 from support.windows import REST
 from support.world import NAUGHTY, NO_POPUP, SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 
-from scconnect_wsgi.middleware import asset_folder
 from scconnect_wsgi.documentation import entry
+from scconnect_wsgi.middleware import asset_folder
 from scconnect_wsgi.sandbox import Sandbox, serve
 
 pytestmark = pytest.mark.engines
