@@ -9,7 +9,7 @@ while Flask itself answers a request. What can be seen when the option is given 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scconnect_wsgi.errors import ConfigurationError
 
@@ -131,21 +131,21 @@ def _is_proxy(given: object) -> bool:
 
 
 def _is_asynchronous(given: object) -> bool:
-    called = inspect.getattr_static(given, "__call__", None)  # of an object like a function
-    return any(
-        is_one(each)
-        for each in (given, called)
-        for is_one in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
-    )
+    method = inspect.getattr_static(given, "__call__", None)  # of an object like a function
+    return _is_async_function(given) or _is_async_function(method)
 
 
-def _unfit_signature(given: object, parameters: Sequence[str]) -> inspect.Signature | None:
+def _is_async_function(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _unfit_signature(
+    given: Callable[..., object], parameters: Sequence[str]
+) -> inspect.Signature | None:
     """Return the signature of a callable that cannot be called with these parameters, or None.
 
     A decorated function is called by its wrapper, whatever the function inside takes.
     """
-    if not callable(given):
-        return None
     try:
         signature = inspect.signature(given, follow_wrapped=False)
     except Exception:  # built-in functions have none, and proxies run the site's code

@@ -8,6 +8,8 @@ Each command imports what it needs when it runs, so that printing a secret loads
 from __future__ import annotations
 
 import argparse
+import errno
+import functools
 import os
 import platform
 import shlex
@@ -16,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.urls import checked_url
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from scconnect_wsgi.check import Target
     from scconnect_wsgi.sandbox import Sandbox, Server
+
+Value = TypeVar("Value")
 
 LOGINS = "joe or ann with one click"
 
@@ -194,32 +198,54 @@ def _add_sandbox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sandbox.set_defaults(run=_sandbox, parser=sandbox)
 
 
+def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Decorate a reader of an argument: argparse shows the text of its ValueError."""
+
+    @functools.wraps(read)
+    def reader(text: str) -> Value:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return reader
+
+
+@_argument
 def _redirect_uri(text: str) -> str:
-    try:
-        return checked_url(text, "A redirect URI")
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(error.message) from None
+    return checked_url(text, "A redirect URI")
 
 
+@_argument
 def _fault(text: str) -> str:
     from scconnect_wsgi.sandbox import faults
 
-    try:
-        faults.parse([text])
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    faults.parse([text])
     return text
 
 
+@_argument
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+        raise ValueError("a port is a number from 0 to 65535")
     return int(text)
 
 
-def _reason(error: OSError, port: int | None) -> str:
-    import errno
+@_argument
+def _target(text: str) -> Target:
+    from scconnect_wsgi.check import parse_target
 
+    return parse_target(text)
+
+
+@_argument
+def _site_url(text: str) -> str:
+    from scconnect_wsgi.check import checked_site_url
+
+    return checked_site_url(text)
+
+
+def _reason(error: OSError, port: int | None) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} is taken. Choose another with --port, or any free one with --port 0."
     return f"This could not be started: {error.strerror or 'the system refused'}."
@@ -343,24 +369,6 @@ def _check(chosen: argparse.Namespace) -> int:
         )
     _say(text)
     return 0 if ok else 1
-
-
-def _target(text: str) -> Target:
-    from scconnect_wsgi.check import parse_target
-
-    try:
-        return parse_target(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _site_url(text: str) -> str:
-    from scconnect_wsgi.check import checked_site_url
-
-    try:
-        return checked_site_url(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 @contextmanager

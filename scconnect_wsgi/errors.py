@@ -21,8 +21,9 @@ class ConnectError(Exception):
     """Base class of every error of this package.
 
     ``code`` is the word that the page's callback receives, ``message`` a plain sentence without
-    secrets, ``error_id`` the word by which this failure is found in the log. ``retry_after`` is the
-    number of seconds to wait before the provider is asked again, if that is known.
+    secrets, ``error_id`` the word by which this failure is found in the log, if it is logged: what
+    an API call raises is not, unless a refresh failed. ``retry_after`` is the number of seconds to
+    wait before the provider is asked again, if that is known.
     ``outcome_unknown`` is true if the request reached the provider but no complete answer came
     back, so the provider may or may not have acted on it. ``next_href`` is the address of the page
     at which a collection broke off, from which ``session.collection(error.next_href)`` goes on.
@@ -156,7 +157,10 @@ class UnclearRefusal(ProviderError):
 
 
 class StorageFailed(ConnectError):
-    """The site's own ``store_token`` raised, twice."""
+    """A token could not be stored, or read again.
+
+    ``store_token`` raised twice or returned something that cannot be used, or a store refused.
+    """
 
     code = "storage_failed"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from scconnect_wsgi.redaction import safe_traceback
@@ -71,9 +71,11 @@ class Events:
         """Tell the site what happened. Whatever ``on_event`` raises is only logged."""
         if self._on_event is None:
             return
-        error, error_id = (failure.code, failure.error_id) if failure else ("", "")
+        event = Event(name, seconds=seconds)
+        if failure is not None:
+            event = replace(event, error=failure.code, error_id=failure.error_id)
         try:
-            self._on_event(Event(name, error, error_id, seconds))
+            self._on_event(event)
             return
         except Exception:
             shown = safe_traceback({})

@@ -42,7 +42,7 @@ class Departure:
         return f"Departure({self.authorize_url.partition('?')[0]!r})"
 
 
-class Verdict(enum.Enum):
+class ClientVerdict(enum.Enum):
     """What a provider's answer says about the credentials of a client."""
 
     ACCEPTED = "the provider knows the client, and its secret"
@@ -64,7 +64,7 @@ class ClientProbe:
     ``date`` the answer's Date header; both are empty otherwise.
     """
 
-    verdict: Verdict
+    verdict: ClientVerdict
     status: int
     error: str
     date: str

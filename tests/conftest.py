@@ -138,14 +138,18 @@ def context(chromium):
     context = chromium.new_context()
     context.set_default_timeout(WITHIN * 1000)  # milliseconds
     complaints = []
+
+    def read(message):
+        if "Security Policy" in message.text:
+            complaints.append(message.text)
+
+    def dismiss(dialog):
+        complaints.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
     context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on(
-        "console",
-        lambda message: "Security Policy" in message.text and complaints.append(message.text),
-    )
-    context.on(
-        "dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss())
-    )
+    context.on("console", read)
+    context.on("dialog", dismiss)
     yield context
     context.close()
     assert complaints == []
@@ -179,10 +183,8 @@ def sandbox_process():
 def pytest_runtest_makereport(item, call):
     report = yield
     if INSTALLED and report.skipped:
-        report.outcome, report.longrepr = (
-            "failed",
-            f"skipped, but no test may be: {report.longrepr}",
-        )
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but no test may be: {report.longrepr}"
     item.stash[OUTPUT] = report.capstdout + report.capstderr
     return report
 

@@ -205,6 +205,20 @@ def test_a_room_imports_exactly_what_the_table_says(name):
 @pytest.mark.parametrize(
     "path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in MODULES]
 )
+def test_a_module_takes_from_other_rooms_only_what_they_export(path):
+    parts = [name.split(".") for name in imported(path.read_text("utf-8"))]
+    private = {
+        ".".join(words)
+        for words in parts
+        if words[0] == "scconnect_wsgi"
+        and any(word.startswith("_") and not word.startswith("__") for word in words[2:])
+    }
+    assert {name for name in private if name.split(".")[1] != room(path)} == set()
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in MODULES]
+)
 def test_a_module_keeps_out_of_what_belongs_to_others(path):
     outside = {name.partition(".")[0] for name in imported(path.read_text("utf-8"))}
     assert {name for name in outside if room(path) not in OUTSIDE.get(name, {room(path)})} == set()

@@ -197,7 +197,9 @@ def test_a_refresh_is_reported_and_a_call_without_one_is_not(connected):
     assert connected.heard[0].seconds > 0
 
 
-def test_a_refresh_that_failed_has_the_id_of_the_error(connected):
+def test_a_refresh_that_failed_has_the_id_of_the_error_and_of_one_line_in_the_log(
+    connected, caplog
+):
     connected.expire()
     root = connected.flow.provider.api_url
     unreachable = flow_for("oauth2", root, token_url="http://127.0.0.1:1/")
@@ -207,6 +209,14 @@ def test_a_refresh_that_failed_has_the_id_of_the_error(connected):
     (event,) = connected.heard
     assert (event.name, event.error) == ("refresh_failed", "provider_unavailable")
     assert event.error_id == caught.value.error_id
+    with pytest.raises(ProviderUnavailable, match="a moment ago"):
+        connected.call(connections)
+    (line,) = [record for record in caplog.records if "refreshed" in record.getMessage()]
+    assert line.levelname == "WARNING"
+    assert line.getMessage() == (
+        f"The token of connection {connected.id} could not be refreshed, provider_unavailable: "
+        f"{caught.value.message} (error_id {event.error_id}) See {caught.value.documentation}"
+    )
 
 
 def test_a_connection_that_ends_is_reported_once(connected, provider):

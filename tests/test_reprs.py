@@ -13,7 +13,7 @@ from scconnect_wsgi.encryption import Encryption
 from scconnect_wsgi.events import Events, FlowEvents
 from scconnect_wsgi.flow import Departure
 from scconnect_wsgi.login import Session, SessionCookie
-from scconnect_wsgi.login._sessions import Verdict
+from scconnect_wsgi.login._sessions import Visitor
 from scconnect_wsgi.middleware._cookies import FlowCookies
 from scconnect_wsgi.middleware._ending import Ending
 from scconnect_wsgi.middleware._flow_state import FlowState, StateCodec
@@ -71,7 +71,7 @@ CARRIERS = [
     Ending(CALLBACK, "/close.html", FlowEvents(Events()), cookies=[f"a={SECRET}"]),
     redirect(f"https://a.example/authorize?state={SECRET}", [f"a={SECRET}"]),
     LOGIN,
-    Verdict(LOGIN, f"a={SECRET}"),
+    Visitor(LOGIN, f"a={SECRET}"),
     SessionCookie([KEY], "an audience", 600, Encryption(KEY)),
     Connections(OAUTH2, STORE).login(lambda *_: [], secret_key=SECRET[::-1]),
 ]

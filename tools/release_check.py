@@ -68,6 +68,8 @@ class Steps:
 
 def main():
     """Take every step, and return 0 if all of them went well."""
+    if not __debug__:  # `python -O`, or PYTHONOPTIMIZE: every check here is an assert statement
+        raise SystemExit("release check: Python leaves out assertions. Unset PYTHONOPTIMIZE.")
     words = argparse.ArgumentParser(description="Check everything that a release promises.")
     words.add_argument("--tagged", action="store_true", help="the commit must have the tag, too")
     words.add_argument("pythons", nargs="*", metavar="PYTHON", help="to install on")

@@ -6,12 +6,14 @@ It runs against a SoundCloud on this machine, where you log in as joe with one c
     scconnect sandbox -- waitress-serve --listen localhost:8000 app:application
 
 The numbers are at http://localhost:8000/metrics. In production, let nobody but Prometheus reach
-that address.
+that address. If several processes serve the site, set PROMETHEUS_MULTIPROC_DIR to a folder that is
+emptied before each start.
 """
 
 import os
 
-from prometheus_client import Counter, Histogram, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, make_wsgi_app
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from scconnect_wsgi.config import flow_from_env
 from scconnect_wsgi.connections import Connections
@@ -35,12 +37,17 @@ def count(event):
         SECONDS.labels(event.name).observe(event.seconds)
 
 
-metrics = make_wsgi_app()
+def numbers():
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    of_all_processes = CollectorRegistry()
+    MultiProcessCollector(of_all_processes)
+    return of_all_processes
 
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/metrics":
-        return metrics(environ, start_response)
+        return make_wsgi_app(numbers())(environ, start_response)
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(PAGE)))]
     start_response("200 OK", headers)
     return [PAGE]

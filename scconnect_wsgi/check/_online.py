@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from scconnect_wsgi.check._browsing import Page, UnreachableError, Visitor, shown, split
-from scconnect_wsgi.check._report import Reporter
+from scconnect_wsgi.check._report import Finding, Reporter
 from scconnect_wsgi.errors import ConnectError
-from scconnect_wsgi.flow import ClientProbe, Verdict
+from scconnect_wsgi.flow import ClientProbe, ClientVerdict
 from scconnect_wsgi.middleware import Description
 from scconnect_wsgi.transport import HTTPRequest, HTTPResponse, deadline
 
@@ -93,20 +93,24 @@ class _ProviderCheck:
                 "machine; if all are right, the provider is out of order.",
             )
             return False
-        self._is_amiss = probe.verdict is Verdict.FOREIGN
+        self._is_amiss = probe.verdict is ClientVerdict.FOREIGN
         has_date = self._check_clock(probe.date, began, self._host)
         self._report_verdict(probe)
         return has_date
 
     def _report_verdict(self, probe: ClientProbe) -> None:
         said = f"status {probe.status}" + (f", {probe.error}" if probe.error else "")
-        code, message, cause, mend = _VERDICTS.get(probe.verdict, ("", "", "", ""))
-        values = {"host": self._host, "url": self._token_url, "callback": self._callback_url}
-        if code:
-            self._report.find(code, f"{message.format(**values)} ({said}).", cause=cause, mend=mend)
-        elif probe.verdict is Verdict.ACCEPTED:
+        finding = _FINDINGS.get(probe.verdict)
+        if finding is not None:
+            message = finding.message.format(
+                host=self._host, url=self._token_url, callback=self._callback_url
+            )
+            self._report.find(
+                finding.code, f"{message} ({said}).", cause=finding.cause, mend=finding.mend
+            )
+        elif probe.verdict is ClientVerdict.ACCEPTED:
             self._report.note(f"{self._host} accepts the client id and the secret.")
-        elif probe.verdict is Verdict.NOT_VERIFIED:
+        elif probe.verdict is ClientVerdict.NOT_VERIFIED:
             self._report.note(
                 f"{self._host} knows nothing against the client id, but answers the same to a "
                 "wrong secret: whether yours is right is not known."
@@ -234,13 +238,13 @@ class _ProviderCheck:
 
     def _get(self, url: str) -> HTTPResponse:
         headers = {**self._flow.provider.headers, "Accept": "application/json"}
-        build: Callable[[], HTTPRequest] = lambda: HTTPRequest("GET", url, headers)  # noqa: E731
-        return self._flow.transport.send(build)
+        request = HTTPRequest("GET", url, headers)
+        return self._flow.transport.send(lambda: request)
 
 
-# What is reported for a verdict that is a finding: code, message, cause, mend
-_VERDICTS = {
-    Verdict.REFUSED: (
+# The verdicts that are findings. What is in braces is filled in.
+_FINDINGS = {
+    ClientVerdict.REFUSED: Finding(
         "client-refused",
         "{host} does not accept the client id or the client secret",
         "One of the two is mistyped, cut short, of another application, or was renewed at the "
@@ -248,25 +252,25 @@ _VERDICTS = {
         "another way (token_endpoint_auth, signature_method).",
         "Copy both again from the page of your application at the provider.",
     ),
-    Verdict.NOT_ALLOWED: (
+    ClientVerdict.NOT_ALLOWED: Finding(
         "client-not-allowed",
         "{host} does not let this client use authorization codes",
         "The application is registered at the provider for another kind of use.",
         "Allow the authorization code grant on the page of your application at the provider.",
     ),
-    Verdict.CALLBACK_REFUSED: (
+    ClientVerdict.CALLBACK_REFUSED: Finding(
         "callback-not-registered",
         "{host} says that the callback URL {callback} is not registered",
         "Another one is registered, or base_url is not the public address of the site.",
         REGISTERED,
     ),
-    Verdict.CLOCK_REFUSED: (
+    ClientVerdict.CLOCK_REFUSED: Finding(
         "clock",
         "{host} refuses the time of this machine",
         "The clock of this machine is not synchronised.",
         "Synchronise it: `timedatectl set-ntp true`, or chrony or systemd-timesyncd.",
     ),
-    Verdict.UNEXPLAINED: (
+    ClientVerdict.UNEXPLAINED: Finding(
         "client-refused",
         "{host} refuses to begin a flow, and does not say why",
         "The consumer key, the consumer secret, the signature method, the callback URL or the "
@@ -274,7 +278,7 @@ _VERDICTS = {
         "Copy key and secret again from the page of your application at the provider, and "
         "compare the callback URL with what is registered there.",
     ),
-    Verdict.FOREIGN: (
+    ClientVerdict.FOREIGN: Finding(
         "token-endpoint-unexpected",
         "{url} answered, but not as the address where tokens are asked for answers",
         "The address is wrong, a firewall or proxy answered in its place, or the provider says "

@@ -32,7 +32,6 @@ MOST_REDIRECTS = 4
 _CODE = re.compile(r"[a-z_]{1,40}")
 _TEXT = re.compile(r"[ -~]{1,600}")
 _OURS = b"prepareButton"  # is in every version of the script, and in pages that use it
-_NOT_FROM_THIS_SITE = b"You may have come here from another site"
 _LOG_FORMAT = (
     "In nginx use a log_format with $uri in place of $request and $request_uri, in Apache %U in "
     "place of %r; docs/check.md has both."
@@ -195,8 +194,8 @@ class SiteCheck:
     def _check_start(self) -> Start | None:
         """Start a flow. Return it if it led to the provider."""
         page = self._get(self._site.start_path, "the start of a flow")
-        if page.status == 200 and _NOT_FROM_THIS_SITE in page.body:
-            # A proxy removes Sec-Fetch-*: without it, the page with the button decides
+        if page.status == 200:
+            # SCConnect asks first, because a proxy removes Sec-Fetch-*: then the Referer decides
             page = self._get(self._site.start_path, "the start of a flow", self._from_own_page())
         start = self._started(page)
         if start is None:

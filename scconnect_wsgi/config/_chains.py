@@ -37,9 +37,11 @@ def without_replaced(options: Mapping[str, str], global_conf: Mapping[str, str])
     """
     kept = dict(options)
     chain = _chain_of(options, global_conf)
+    if not chain:
+        return kept
     for group in alternatives():
         given = [name for name in group if options.get(name)]
-        if len(given) < 2 or not chain:
+        if len(given) < 2:
             continue
         distances = {name: _distance(name, chain) for name in given}
         nearest = min(distances.values())

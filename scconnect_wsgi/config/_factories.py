@@ -40,7 +40,7 @@ def from_env(app: WSGIApplication, environ: Mapping[str, str] | None = None) -> 
     ``environ["scconnect.connections"]``; without it, an SCConnect is returned. ``environ`` replaces
     ``os.environ``. Raises one ConfigurationError for everything that is wrong with the variables.
     """
-    settings, problems = from_environ(os.environ if environ is None else environ)
+    settings, problems = from_environ(_variables(environ))
     return build(app, settings, problems)
 
 
@@ -69,8 +69,9 @@ def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
     well. Variables for the middleware are not looked at. ``environ`` replaces ``os.environ``.
     Raises one ConfigurationError for everything that is wrong with the variables.
     """
-    settings, problems = from_environ(os.environ if environ is None else environ, targets=FLOW)
-    return _built_flow(settings, problems)
+    settings, problems = from_environ(_variables(environ), targets=FLOW)
+    _raise_problems(problems)
+    return _flow(settings)
 
 
 @hides_locals
@@ -83,7 +84,8 @@ def flow_from_settings(settings: Mapping[str, Any], prefix: str = "scconnect.") 
     What ``flow_from_env`` says holds here too; names without ``prefix`` are ignored.
     """
     parsed, problems = from_settings(settings, prefix, FLOW)
-    return _built_flow(parsed, problems)
+    _raise_problems(problems)
+    return _flow(parsed)
 
 
 @hides_locals
@@ -99,8 +101,9 @@ def options_from_env(environ: Mapping[str, str] | None = None) -> dict[str, Any]
     the variables of the flow and the store. ``environ`` replaces ``os.environ``. Raises one
     ConfigurationError for everything that is wrong with the variables.
     """
-    settings, problems = from_environ(os.environ if environ is None else environ, (), MIDDLEWARE)
-    return _middleware_options(settings, problems)
+    settings, problems = from_environ(_variables(environ), targets=MIDDLEWARE)
+    _raise_problems(problems)
+    return _middleware_options(settings)
 
 
 @hides_locals
@@ -112,7 +115,8 @@ def options_from_settings(
     What ``options_from_env`` says holds here too; names without ``prefix`` are ignored.
     """
     parsed, problems = from_settings(settings, prefix, MIDDLEWARE)
-    return _middleware_options(parsed, problems)
+    _raise_problems(problems)
+    return _middleware_options(parsed)
 
 
 @hides_locals
@@ -123,22 +127,27 @@ def connections_from_env(environ: Mapping[str, str] | None = None) -> Connection
     ``identify`` neither: there are no requests. ``environ`` replaces ``os.environ``. Raises one
     ConfigurationError for everything that is wrong with the variables.
     """
-    given = os.environ if environ is None else environ
-    settings, problems = from_environ(given, ["store"], CONNECTIONS)
-    return _connections(settings, _built_flow(settings, problems))
+    settings, problems = from_environ(_variables(environ), ["store"], CONNECTIONS)
+    _raise_problems(problems)
+    return _connections(settings, _flow(settings))
+
+
+def _variables(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ
 
 
 def build(
     app: WSGIApplication, settings: Settings, problems: Sequence[ConfigurationError] = ()
 ) -> WSGIApplication:
     """Wrap ``app``, or raise one ConfigurationError with a line for each problem."""
-    flow = _built_flow(settings, problems)
-    options = {**_middleware_options(settings, ()), **settings.targets["callables"]}
+    _raise_problems(problems)
+    flow = _flow(settings)
+    options = {**_middleware_options(settings), **settings.targets["callables"]}
     if "store" not in settings.targets["store"]:
         with _respelled(settings):
             return SCConnect(app, flow, **options, **settings.targets["events"])
     connections = _connections(settings, flow)
-    del options["identify"]
+    del options["identify"]  # the connections have it, and wrap() refuses a second one
     with _respelled(settings):
         return connections.wrap(app, **options)
 
@@ -153,19 +162,8 @@ def _connections(settings: Settings, flow: OAuth1 | OAuth2) -> Connections:
         return Connections(flow, store, identify=identify, **settings.targets["events"])
 
 
-def _middleware_options(
-    settings: Settings, problems: Sequence[ConfigurationError]
-) -> dict[str, Any]:
-    if problems:
-        raise _as_one(problems)
+def _middleware_options(settings: Settings) -> dict[str, Any]:
     return {**settings.targets["site"], **settings.targets["encryption"]}
-
-
-def _built_flow(settings: Settings, problems: Sequence[ConfigurationError]) -> OAuth1 | OAuth2:
-    if problems:
-        raise _as_one(problems)
-    with _respelled(settings):
-        return _flow(settings)
 
 
 @contextmanager
@@ -178,25 +176,30 @@ def _respelled(settings: Settings) -> Iterator[None]:
         raise respelled from respelled.__cause__
 
 
-def _as_one(problems: Sequence[ConfigurationError]) -> ConfigurationError:
-    """Return an error about the first option, whose message goes on with those of the others."""
+def _raise_problems(problems: Sequence[ConfigurationError]) -> None:
+    """Raise one error for all problems, if there are any.
+
+    It is about the first option, and its message goes on with those of the others.
+    """
+    if not problems:
+        return
     lines = [problems[0].problem]
     lines += [problem.message for problem in problems[1:]]
     first = ConfigurationError(problems[0].option, "\n".join(lines))
-    first.__cause__ = problems[0].__cause__
-    return first
+    raise first from problems[0].__cause__
 
 
 def _flow(settings: Settings) -> OAuth1 | OAuth2:
     client = settings.targets["client"]
     options = dict(settings.targets["flow"])
-    if settings.targets["transport"]:
-        options["transport"] = Transport(**settings.targets["transport"])
-    if settings.protocol == "oauth1":
-        options["provider"] = _provider(settings, OAuth1Provider, SOUNDCLOUD_2009)
-        return OAuth1(client["id"], client.get("secret", ""), **options)
-    options["provider"] = _provider(settings, OAuth2Provider, SOUNDCLOUD)
-    return OAuth2(client["id"], client.get("secret", ""), **options)
+    with _respelled(settings):
+        if settings.targets["transport"]:
+            options["transport"] = Transport(**settings.targets["transport"])
+        if settings.protocol == "oauth1":
+            options["provider"] = _provider(settings, OAuth1Provider, SOUNDCLOUD_2009)
+            return OAuth1(client["id"], client.get("secret", ""), **options)
+        options["provider"] = _provider(settings, OAuth2Provider, SOUNDCLOUD)
+        return OAuth2(client["id"], client.get("secret", ""), **options)
 
 
 def _provider(settings: Settings, kind: type[Provider], soundcloud: Provider) -> Provider:

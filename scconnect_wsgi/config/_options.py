@@ -15,6 +15,13 @@ from scconnect_wsgi.urls import (
     checked_url,
 )
 
+PREFIX = "SCCONNECT_"
+
+
+def variable(option: str) -> str:
+    """Return how an option is called in the environment."""
+    return PREFIX + option.upper()
+
 
 class Option(NamedTuple):
     """An option: the object that gets it, and the reader of its text.

@@ -13,17 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from scconnect_wsgi.config._options import OPTIONS
+from scconnect_wsgi.config._options import CREDENTIALS, OPTIONS, variable
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.urls import LOOPBACK, checked_root
 
 log: logging.Logger = logging.getLogger("scconnect_wsgi")
 
-VARIABLE = "SCCONNECT_SANDBOX"
-_CREDENTIALS = {
-    "oauth2": ("client_id", "client_secret"),
-    "oauth1": ("consumer_key", "consumer_secret"),
-}
+VARIABLE = variable("sandbox")
 _CLIENT = ("sandbox-client", "sandbox-secret")
 _PATHS = {
     "oauth2": {
@@ -39,16 +35,25 @@ _PATHS = {
         "api_url": "",
     },
 }
-# What else is for the real provider only: the way to it, and a callback on another host
-_OTHERS = {"rsa_key_file", "proxy", "ca_bundle", "callback_url", "relay_to"}
-_OTHERS |= {"relay_key", "relay_key_file"}
+# What is for the real provider only: what describes it, the way to it, a callback on another host
+_REPLACED_TARGETS = ("client", "provider")
+_REPLACED_OPTIONS = (
+    "rsa_key_file",
+    "proxy",
+    "ca_bundle",
+    "callback_url",
+    "relay_to",
+    "relay_key",
+    "relay_key_file",
+)
 
 
 def sandbox_options(root: str, protocol: str) -> dict[str, str]:
     """Return the options with which a site connects to the sandbox at ``root``."""
-    credentials = zip(_CREDENTIALS[protocol], _CLIENT, strict=True)
-    addresses = {name: root + path for name, path in _PATHS[protocol].items()}
-    return {**dict(credentials), **addresses}
+    options = dict(zip(CREDENTIALS[protocol], _CLIENT, strict=True))
+    for name, path in _PATHS[protocol].items():
+        options[name] = root + path
+    return options
 
 
 def sandbox_environment(root: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -57,25 +62,27 @@ def sandbox_environment(root: str, environ: Mapping[str, str]) -> dict[str, str]
     It is ``environ`` with the sandbox in the place of the provider, in the protocol that
     ``environ`` names, and with a secret key if there is none.
     """
-    protocol = environ.get(_variable("protocol"), "")
-    options = sandbox_options(root, "oauth1" if protocol == "oauth1" else "oauth2")
-    replaced = {_variable(option) for option in (*OPTIONS, *_OTHERS) if is_of_the_provider(option)}
-    made = {name: value for name, value in environ.items() if name not in replaced}
-    if not (made.get(_variable("secret_key")) or made.get(_variable("secret_key_file"))):
-        made[_variable("secret_key")] = secrets.token_urlsafe(32)
-    made.update({_variable(option): text for option, text in options.items()})
+    protocol = "oauth1" if environ.get(variable("protocol")) == "oauth1" else "oauth2"
+    made = _replaced(environ, variable, protocol, root)
+    if not (made.get(variable("secret_key")) or made.get(variable("secret_key_file"))):
+        made[variable("secret_key")] = secrets.token_urlsafe(32)
     made[VARIABLE] = root
     return made
 
 
-def _variable(option: str) -> str:
-    return f"SCCONNECT_{option.upper()}"
-
-
-def is_of_the_provider(option: str) -> bool:
-    """Return whether an option is about the provider, and so not for the sandbox."""
-    known = OPTIONS.get(option)
-    return option in _OTHERS or (known is not None and known.target in ("client", "provider"))
+def _replaced(
+    given: Mapping[str, Any], spelling: Callable[[str], str], protocol: str, root: str
+) -> dict[str, Any]:
+    """Return ``given`` with the options of the sandbox in place of those of the provider."""
+    replaced = [
+        spelling(name)
+        for name, option in OPTIONS.items()
+        if option.target in _REPLACED_TARGETS or name in _REPLACED_OPTIONS
+    ]
+    made = {name: value for name, value in given.items() if name not in replaced}
+    for option, text in sandbox_options(root, protocol).items():
+        made[spelling(option)] = text
+    return made
 
 
 def in_sandbox(
@@ -96,7 +103,4 @@ def in_sandbox(
             "`scconnect sandbox -- COMMAND` sets it; nothing else should.",
         )
     log.info("%s is set: the sandbox at %s is in the place of the provider.", VARIABLE, root)
-    replaced = {spelling(option) for option in (*OPTIONS, *_OTHERS) if is_of_the_provider(option)}
-    kept = {name: value for name, value in given.items() if name not in replaced}
-    options = sandbox_options(root, protocol)
-    return {**kept, **{spelling(option): text for option, text in options.items()}}
+    return _replaced(given, spelling, protocol, root)

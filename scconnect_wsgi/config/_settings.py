@@ -9,13 +9,19 @@ from typing import Any
 
 from scconnect_wsgi.config._chains import without_replaced
 from scconnect_wsgi.config._names import ignore_foreign, nearest_option
-from scconnect_wsgi.config._options import ADDRESSES, CREDENTIALS, EVERYTHING, HINTS, OPTIONS
+from scconnect_wsgi.config._options import (
+    ADDRESSES,
+    CREDENTIALS,
+    EVERYTHING,
+    HINTS,
+    OPTIONS,
+    PREFIX,
+    variable,
+)
 from scconnect_wsgi.config._sandbox import VARIABLE, in_sandbox
 from scconnect_wsgi.config._store import store_at
 from scconnect_wsgi.errors import ConfigurationError
 from scconnect_wsgi.keys import is_one_of, refuse_credentials
-
-PREFIX = "SCCONNECT_"
 
 # Arguments that no option is named after, such as rsa_key, and an option that sets them.
 _OPTION_FOR = {option.argument: name for name, option in OPTIONS.items() if option.argument}
@@ -48,11 +54,6 @@ class Settings:
         if argument in _OPTION_FOR:
             return self.spelling(_OPTION_FOR[argument])
         return argument
-
-
-def variable(option: str) -> str:
-    """Return how an option is called in the environment."""
-    return PREFIX + option.upper()
 
 
 def from_environ(

@@ -49,8 +49,13 @@ def fetch_account(
     """
     answer: Mapping[str, Any] = {}
     if flow.provider.account_path:
-        response = _ask(flow, api_url, token, sleep)
-        answer = _answer(response, api_url, is_needed=account is None)
+        try:
+            response = _ask(flow, api_url, token, sleep)
+        except ProviderError:  # a redirect to a login page, for example
+            if account is None:
+                raise
+        else:
+            answer = _answer(response, api_url, is_needed=account is None)
     return read_account(answer, token, api_url, account)
 
 
@@ -109,8 +114,8 @@ def account_from(me: Mapping[str, object], api_url: str) -> Account:
 
 def _ask(
     flow: ApiFlow, api_url: str, token: AccessToken, sleep: Callable[[float], object]
-) -> HTTPResponse | ProviderError:
-    """Ask an API whose token it is, and return its answer, or the error in its place."""
+) -> HTTPResponse:
+    """Ask an API whose token it is. Raises ProviderError and ProviderUnavailable."""
 
     def request() -> HTTPRequest:
         return request_of_account(flow, api_url, token)
@@ -122,27 +127,18 @@ def _ask(
             return error
 
     seconds = flow.transport.timeout
-    try:
-        with deadline(seconds) as limit:
-            answered = after_hiccups(ask, limit, patience=seconds, sleep=sleep)
-    except ProviderError as error:  # a redirect to a login page, for example
-        return error
+    with deadline(seconds) as limit:
+        answered = after_hiccups(ask, limit, patience=seconds, sleep=sleep)
     if isinstance(answered, ProviderUnavailable):
         raise answered
     return answered
 
 
-def _answer(
-    response: HTTPResponse | ProviderError, api_url: str, *, is_needed: bool
-) -> Mapping[str, Any]:
+def _answer(response: HTTPResponse, api_url: str, *, is_needed: bool) -> Mapping[str, Any]:
     """Return what the API says about a token; {} if it has no address for that.
 
     If ``is_needed``, an answer that is no account is an error. Otherwise it is {} as well.
     """
-    if isinstance(response, ProviderError):
-        if is_needed:
-            raise response
-        return {}
     found = _parsed(response.body) if response.status == 200 else None
     if isinstance(found, dict):
         return found

@@ -26,7 +26,7 @@ from scconnect_wsgi.connections._refresh import (
     needs_refresh,
     needs_refresh_for_upload,
 )
-from scconnect_wsgi.connections._verdict import Verdict, ask_me
+from scconnect_wsgi.connections._verdict import TokenVerdict, ask_me
 from scconnect_wsgi.connections._waiting import SAFE_METHODS, discard, send_patiently, sleep
 from scconnect_wsgi.errors import ConnectError, ConnectionBusy, ConnectionRevoked, NotConnected
 from scconnect_wsgi.events import Events
@@ -161,31 +161,31 @@ class TokenAdapter(BaseAdapter):
             return False
         # Another host, with another clock, may have obtained it
         fresh = abs(time.time() - self.connection.obtained_at) < FRESH
-        if verdict is Verdict.ACCEPTED or (verdict is Verdict.UNKNOWN and fresh):
+        if verdict is TokenVerdict.ACCEPTED or (verdict is TokenVerdict.UNKNOWN and fresh):
             return False
         try:
             self._refresh()
         except NotConnected:
             raise
         except ConnectError:
-            if verdict is Verdict.REFUSED:
+            if verdict is TokenVerdict.REFUSED:
                 raise
             return False
         return True
 
-    def _end_if_refused(self, verdict: Verdict) -> None:
+    def _end_if_refused(self, verdict: TokenVerdict) -> None:
         """End the connection if ``/me`` refused a token that is fresh or cannot be refreshed."""
-        if verdict is Verdict.REFUSED:
+        if verdict is TokenVerdict.REFUSED:
             self._settle(mark_ended(self._store, self.connection, ConnectionRevoked.code))
 
-    def _ask_me(self) -> Verdict:
+    def _ask_me(self) -> TokenVerdict:
         """Ask ``/me`` about the token, even after a 401 of ``/me`` itself, which may have been
         about its parameters.
         """
         try:
             return ask_me(self._flow, self.connection)
         except ConnectError:
-            return Verdict.UNKNOWN
+            return TokenVerdict.UNKNOWN
 
     def _may_resend(self, request: requests.PreparedRequest) -> bool:
         """Return whether a request may be sent again because of its answer."""

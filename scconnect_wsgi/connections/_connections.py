@@ -28,9 +28,6 @@ from scconnect_wsgi.connections._flow_storage import FlowStorage, has_method, ou
 from scconnect_wsgi.connections._logins import StoredLogins, end_logins, new_login_key
 from scconnect_wsgi.connections._naming import connection_id, login_id, user_at
 from scconnect_wsgi.connections._options import (
-    DEFAULT_ASSETS_PATH,
-    DEFAULT_CALLBACK_PATH,
-    DEFAULT_START_PATH,
     NOT_FOR_LOGIN,
     FlowOptions,
     WrapOptions,
@@ -61,7 +58,14 @@ from scconnect_wsgi.login import (
     Session,
     SessionCookie,
 )
-from scconnect_wsgi.middleware import Pages, SCConnect, SiteHooks
+from scconnect_wsgi.middleware import (
+    DEFAULT_ASSETS_PATH,
+    DEFAULT_CALLBACK_PATH,
+    DEFAULT_START_PATH,
+    Pages,
+    SCConnect,
+    SiteHooks,
+)
 from scconnect_wsgi.redaction import hides_locals, safe_traceback
 from scconnect_wsgi.stores import Connection, Store, no_such_connection
 from scconnect_wsgi.token import AccessToken
@@ -210,10 +214,7 @@ class Connections:
         if not isinstance(token, AccessToken):
             raise TypeError(f"token must be an AccessToken, not {type(token).__name__}.")
         checked_account(account)
-        if user is not None:
-            user = _checked_user(user)
-            if not user:
-                raise NotSignedIn(NOBODY)
+        user = _checked_owner(user)
 
         def connection_of(token: AccessToken) -> Connection:
             connection = self._connection_of(token, user=user, callback_url=callback_url)
@@ -255,10 +256,7 @@ class Connections:
         self, token: AccessToken, *, user: str | None, callback_url: str
     ) -> Connection:
         """Ask whose token it is, and return its connection, which is not stored yet."""
-        if user is not None:
-            user = _checked_user(user)
-            if not user:
-                raise NotSignedIn(NOBODY)
+        user = _checked_owner(user)
         account = self.account(token)
         if user is None:
             user = self._user_of(account)
@@ -641,6 +639,19 @@ def _checked_id(id: object) -> str:
     if not (id.isascii() and id.isprintable()):
         raise no_such_connection()
     return id
+
+
+def _checked_owner(user: str | None) -> str | None:
+    """Return the user whom a new connection is for; None stands for the account itself.
+
+    Raises NotSignedIn for nobody, and TypeError as ``_checked_user`` does.
+    """
+    if user is None:
+        return None
+    owner = _checked_user(user)
+    if not owner:
+        raise NotSignedIn(NOBODY)
+    return owner
 
 
 def _checked_user(user: object) -> str:

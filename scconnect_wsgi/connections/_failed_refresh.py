@@ -39,10 +39,12 @@ SKEW = 60  # seconds by which the clocks of two hosts may differ
 
 def failed_refresh(error: ConnectError, earlier: FailedRefresh | None, now: float) -> FailedRefresh:
     """Return what to remember of a refresh that failed with ``error`` after ``earlier`` ones."""
-    refusals, refused_since = (earlier.refusals, earlier.refused_since) if earlier else (0, 0)
+    refusals = earlier.refusals if earlier else 0
+    refused_since = earlier.refused_since if earlier else 0
     pause = PAUSE
     if isinstance(error, UnclearRefusal):
-        refused_since = refused_since if refusals else int(now)
+        if refusals == 0:
+            refused_since = int(now)
         refusals += 1
         pause = PAUSE_OF_REFUSED
     if error.retry_after is not None:

@@ -34,10 +34,6 @@ class WrapOptions(FlowOptions, total=False):
     sign_in_url: str | None
 
 
-# As in SCConnect
-DEFAULT_START_PATH = "/oauth/request_token"
-DEFAULT_CALLBACK_PATH = "/oauth/access_token"
-DEFAULT_ASSETS_PATH = "/sc-connect"
 # Given elsewhere: people who come from SCConnect(...) would give them again.
 GIVEN_TO_CONNECTIONS = {
     "flow": "is given once, to Connections(flow, ...).",
@@ -46,8 +42,6 @@ GIVEN_TO_CONNECTIONS = {
     "identify": "is given once, to Connections(..., identify=...).",
     "on_event": "is given once, to Connections(..., on_event=...).",
 }
-
-
 # In place of a sign-in page of the site, login() has the button
 NOT_FOR_LOGIN = {
     "sign_in_url": "is not for login(), where nobody signs in before they connect.",
@@ -71,9 +65,10 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
 
 def check_paths(options: Mapping[str, Any], taken: Iterable[str]) -> None:
     """Raise ConfigurationError if an option names an address that is answered before SCConnect."""
+    addresses = set(taken)
     for option in ("request_token_path", "access_token_path", "sign_in_url"):
         path = options.get(option)
-        if isinstance(path, str) and path.partition("?")[0] in set(taken):
+        if isinstance(path, str) and path.partition("?")[0] in addresses:
             raise ConfigurationError(
                 option, f"must not be {path}, which is an address of this package."
             )

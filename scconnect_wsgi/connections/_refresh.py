@@ -244,7 +244,7 @@ class Refresher:
             raise
 
     def _send(self, marked: Connection, *, earlier_answer_lost: bool) -> Connection:
-        """Send the refresh token of a marked connection, and report how that went.
+        """Send the refresh token of a marked connection, and log and report how that went.
 
         The site hears of it after the store, or a hook that takes long could cost the new token.
         """
@@ -252,6 +252,7 @@ class Refresher:
         try:
             connection = self._exchange(marked, earlier_answer_lost=earlier_answer_lost)
         except ConnectError as error:
+            _log_failure(marked, error)
             self._events.report("refresh_failed", error, self._clocks.monotonic() - began_at)
             raise
         if not connection.ended:
@@ -327,3 +328,15 @@ class Refresher:
                 return found
             # The key of its logins is all that may have changed beside the token
             fresh = replace(fresh, version=found.version, login_key=found.login_key)
+
+
+def _log_failure(connection: Connection, error: ConnectError) -> None:
+    """Log a refresh that failed: once, and not for each caller who waited for it."""
+    log.warning(
+        "The token of connection %s could not be refreshed, %s: %s (error_id %s) See %s",
+        connection.id,
+        error.code,
+        error.message,
+        error.error_id,
+        error.documentation,
+    )

@@ -15,7 +15,7 @@ from scconnect_wsgi.connections._refresh import (
     mark_ended,
     needs_refresh,
 )
-from scconnect_wsgi.connections._verdict import Verdict, ask_me
+from scconnect_wsgi.connections._verdict import TokenVerdict, ask_me
 from scconnect_wsgi.errors import (
     ConnectError,
     ConnectionChanged,
@@ -41,7 +41,7 @@ def revive(connection: Connection, store: Store, flow: ApiFlow, events: Events) 
     can_refresh = connection.token.refresh_token is not None
     if not (can_refresh and needs_refresh(connection)):
         verdict = ask_me(flow, connection)
-        if verdict is Verdict.ACCEPTED:
+        if verdict is TokenVerdict.ACCEPTED:
             return _save_live(store, connection)
         if not can_refresh:
             raise _refusal(connection, verdict)
@@ -61,8 +61,8 @@ def _save_live(store: Store, connection: Connection) -> Connection:
     return connection
 
 
-def _refusal(connection: Connection, verdict: Verdict) -> ConnectError:
-    if verdict is Verdict.REFUSED:
+def _refusal(connection: Connection, verdict: TokenVerdict) -> ConnectError:
+    if verdict is TokenVerdict.REFUSED:
         return error_that_ended(connection)
     return ProviderError(
         "The API does not say whether it accepts the token of this connection, so the connection "
@@ -82,7 +82,7 @@ def _refreshed(ended: Connection, store: Store, flow: ApiFlow, events: Events) -
         verdict = ask_me(flow, connection)
     except ConnectError:  # the provider has just granted that token
         return connection
-    if verdict is not Verdict.REFUSED:
+    if verdict is not TokenVerdict.REFUSED:
         return connection
     marked = mark_ended(store, connection, ConnectionRevoked.code)
     if marked.ended:

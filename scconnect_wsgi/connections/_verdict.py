@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scconnect_wsgi.flow import ApiFlow
 
 
-class Verdict(Enum):
+class TokenVerdict(Enum):
     """What ``/me`` says about a token."""
 
     ACCEPTED = "accepted"
@@ -21,7 +21,7 @@ class Verdict(Enum):
     UNKNOWN = "unknown"  # there is no such address, or it says something else
 
 
-def ask_me(flow: ApiFlow, connection: Connection) -> Verdict:
+def ask_me(flow: ApiFlow, connection: Connection) -> TokenVerdict:
     """Ask ``/me`` about the token of a connection.
 
     The body of the answer is read, because some providers of OAuth 1.0a name the problem there,
@@ -29,7 +29,7 @@ def ask_me(flow: ApiFlow, connection: Connection) -> Verdict:
     answer.
     """
     if not flow.provider.account_path:
-        return Verdict.UNKNOWN
+        return TokenVerdict.UNKNOWN
 
     def request() -> HTTPRequest:
         return request_of_account(flow, connection.api_url, connection.token)
@@ -37,5 +37,5 @@ def ask_me(flow: ApiFlow, connection: Connection) -> Verdict:
     with paused():
         response = flow.transport.send(request)
     if response.status == 200:
-        return Verdict.ACCEPTED
-    return Verdict.REFUSED if flow.rejects_token(response) else Verdict.UNKNOWN
+        return TokenVerdict.ACCEPTED
+    return TokenVerdict.REFUSED if flow.rejects_token(response) else TokenVerdict.UNKNOWN

@@ -9,7 +9,7 @@ This package is a Django app. Its tables are made by ``migrate``, and it uses th
 
 from __future__ import annotations
 
-from scconnect_wsgi.stores._extras import missing_extra
+from scconnect_wsgi.stores import missing_extra
 
 try:
     import django  # noqa: F401  # only to say which extra is missing

@@ -24,13 +24,17 @@ from scconnect_wsgi.errors import (
     StoreUnavailable,
 )
 from scconnect_wsgi.redaction import hides_all_locals
-from scconnect_wsgi.stores import Connection, no_such_connection
-from scconnect_wsgi.stores._codec import OutcomeCodec, TokenCodec
-from scconnect_wsgi.stores._names import KEY_LENGTH, is_storable, storable
-from scconnect_wsgi.stores._records import (
+from scconnect_wsgi.stores import (
+    KEY_LENGTH,
     STORED_FIELDS,
+    Connection,
+    OutcomeCodec,
+    TokenCodec,
+    is_storable,
+    no_such_connection,
     read_all,
     read_connection,
+    storable,
     write_connection,
 )
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.core.handlers.wsgi import WSGIRequest
 
-from scconnect_wsgi.middleware._django import close_old_connections
+from scconnect_wsgi.middleware import close_old_connections
 
 if TYPE_CHECKING:
     from webob import Request

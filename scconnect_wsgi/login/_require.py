@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from scconnect_wsgi.errors import new_error_id
 from scconnect_wsgi.login._answers import LinkNotice, answer, is_script
 from scconnect_wsgi.login._signed_in import SESSION
 from scconnect_wsgi.middleware import Notice, Pages
@@ -60,34 +59,30 @@ class Gate:
         if SESSION in environ or "scconnect.error" in environ:
             return self._app(environ, start_response)
         root_path = self._root_path(environ)
-        fields = {}
         try:
             if not self._is_required(environ):
                 return self._app(environ, start_response)
-        except _RequireError as error:
-            notice = error.notice
+        except Notice as notice:
+            response = answer(environ, notice, root_path, self._pages)
         else:
             link = self._link(environ, root_path)
-            notice = self._page(environ, link)
-            fields["sign_in"] = link
-        response = answer(environ, notice, root_path, self._pages, **fields)
+            page = self._page(environ, link)
+            response = answer(environ, page, root_path, self._pages, sign_in=link)
         return response(environ, start_response)
 
     def _is_required(self, environ: WSGIEnvironment) -> bool:
-        """Return whether only users may make this request. Raises _RequireError."""
+        """Return whether only users may make this request. Raises a Notice."""
         if not callable(self._require):
             return self._require
         try:
             return bool(self._require(environ))
         except Exception:
             shown = safe_traceback(environ)
-        error = _RequireError()
+        notice = _require_failed()
         log.error(
-            "The require callable of this site raised (error_id %s):\n%s",
-            error.notice.error_id,
-            shown,
+            "The require callable of this site raised (error_id %s):\n%s", notice.error_id, shown
         )
-        raise error
+        raise notice
 
     def _link(self, environ: WSGIEnvironment, root_path: str) -> str:
         """Return the address that begins a login and leads back to the page of the user.
@@ -115,18 +110,14 @@ class Gate:
         return notice
 
 
-class _RequireError(Exception):
-    """The site's ``require`` raised. Nobody is let in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.notice = Notice(
-            "500 Internal Server Error",
-            "Something went wrong",
-            "The site could not find out whether this page is for everybody.",
-            code="start_refused",
-        )
-        self.notice.error_id = new_error_id()
+def _require_failed() -> Notice:
+    """Return the page that says that the site's ``require`` raised. Nobody is let in."""
+    return Notice(
+        "500 Internal Server Error",
+        "Something went wrong",
+        "The site could not find out whether this page is for everybody.",
+        code="start_refused",
+    )
 
 
 def _requested_page(environ: WSGIEnvironment, root_path: str) -> str:

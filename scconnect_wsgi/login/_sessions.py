@@ -47,14 +47,14 @@ class Logins(Protocol):
 
 
 @dataclass(frozen=True, repr=False)  # the cookie is a secret
-class Verdict:
+class Visitor:
     """Who is logged in, if anybody is, and the Set-Cookie value that the response must have."""
 
     session: Session | None = None
     cookie: str = ""
 
 
-STRANGER = Verdict()
+STRANGER = Visitor()
 
 
 class Sessions:
@@ -73,7 +73,7 @@ class Sessions:
         # A site whose sessions last for less than two minutes asks more often
         self._fresh_for = min(FRESH_FOR, max_age / 2)
 
-    def check(self, environ: WSGIEnvironment) -> Verdict:
+    def check(self, environ: WSGIEnvironment) -> Visitor:
         """Return who is logged in. Raises StoreUnavailable if that cannot be found out."""
         header = environ.get("HTTP_COOKIE", "")
         if not self._cookie.is_in(header):
@@ -89,10 +89,10 @@ class Sessions:
             return STRANGER
         is_fresh = -CLOCK_SKEW <= age < self._fresh_for
         if is_fresh and session.account is not None:
-            return Verdict(session)
+            return Visitor(session)
         return self._ask(session, secure, is_fresh=is_fresh)
 
-    def _ask(self, session: Session, secure: bool, *, is_fresh: bool) -> Verdict:
+    def _ask(self, session: Session, secure: bool, *, is_fresh: bool) -> Visitor:
         """Return what the store says about a session.
 
         A connection that cannot be decrypted lets nobody in. But the session is not over: the key
@@ -104,9 +104,9 @@ class Sessions:
             log.warning("A user is logged in no longer: %s", error.message)
             return STRANGER
         if account is None:
-            return Verdict(cookie=self._cookie.remove(secure))
+            return Visitor(cookie=self._cookie.remove(secure))
         current = replace(session, account=account)
-        return Verdict(current, "" if is_fresh else self._stamped(current, secure))
+        return Visitor(current, "" if is_fresh else self._stamped(current, secure))
 
     def begin(self, session: Session, environ: WSGIEnvironment) -> str:
         """Return the Set-Cookie value of a new login, or an empty string if there can be none.

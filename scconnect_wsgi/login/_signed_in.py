@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from scconnect_wsgi.errors import StorageFailed
 from scconnect_wsgi.login._answers import answer, failure
-from scconnect_wsgi.login._sessions import Sessions, Verdict
+from scconnect_wsgi.login._sessions import Sessions, Visitor
 from scconnect_wsgi.middleware import changing_headers
 
 if TYPE_CHECKING:
@@ -74,27 +74,27 @@ class SignedIn:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
         try:
-            verdict = self._sessions.check(environ)
+            visitor = self._sessions.check(environ)
         except StorageFailed as error:
             return self._unavailable(error, environ)(environ, start_response)
-        session = verdict.session
-        if session is None and not verdict.cookie:
+        session = visitor.session
+        if session is None and not visitor.cookie:
             return self._app(environ, start_response)
         if session is not None:
             environ[SESSION] = session
             environ["REMOTE_USER"] = session.user
             environ["scconnect.account"] = session.account
             environ["scconnect.session"] = partial(self._api_session, session)
-        return self._app(environ, self._with_cookie(verdict, environ, start_response))
+        return self._app(environ, self._with_cookie(visitor, environ, start_response))
 
     def _with_cookie(
-        self, verdict: Verdict, environ: WSGIEnvironment, start_response: StartResponse
+        self, visitor: Visitor, environ: WSGIEnvironment, start_response: StartResponse
     ) -> StartResponse:
         """Return a ``start_response`` that keeps the response private, and sets the cookie."""
 
         def add(_status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-            cookie = verdict.cookie
-            if verdict.session is not None and environ.get(DISCONNECTED) == verdict.session.id:
+            cookie = visitor.cookie
+            if visitor.session is not None and environ.get(DISCONNECTED) == visitor.session.id:
                 cookie = self._sessions.removal(environ)
             return with_privacy(headers, cookie)
 

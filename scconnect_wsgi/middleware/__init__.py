@@ -22,7 +22,8 @@ Inside, ``_scconnect`` has the table of addresses and the steps of a flow. The s
 * ``_environ``: helpers for the WSGI environ.
 
 What else this room exports is for ``scconnect_wsgi.login``, whose cookies and pages are like these,
-and for ``scconnect check``, which ``_description`` tells what an SCConnect was given.
+for ``scconnect check``, which ``_description`` tells what an SCConnect was given, and for
+``scconnect_wsgi.django``, which looks after Django's connections as ``_django`` does here.
 
 Handlers do not call ``start_response``. They return a WSGI application that answers the request, or
 raise a Notice, which is a page.
@@ -36,18 +37,29 @@ from scconnect_wsgi.middleware._cookie_header import (
 )
 from scconnect_wsgi.middleware._cookies import CLOCK_SKEW
 from scconnect_wsgi.middleware._description import Description, describe
+from scconnect_wsgi.middleware._django import close_old_connections
 from scconnect_wsgi.middleware._ending import NOTE
 from scconnect_wsgi.middleware._files import CLOSE_CSP, asset_folder
 from scconnect_wsgi.middleware._guard import is_fetched, is_from_own_site
 from scconnect_wsgi.middleware._hooks import OnFailure, SiteHooks
 from scconnect_wsgi.middleware._pages import Message, Notice, PageLook, Pages
 from scconnect_wsgi.middleware._responses import FixedResponse, changing_headers, redirect
-from scconnect_wsgi.middleware._scconnect import HAND_OVER, HandOver, SCConnect
+from scconnect_wsgi.middleware._scconnect import (
+    DEFAULT_ASSETS_PATH,
+    DEFAULT_CALLBACK_PATH,
+    DEFAULT_START_PATH,
+    HAND_OVER,
+    HandOver,
+    SCConnect,
+)
 from scconnect_wsgi.middleware._translations import Texts, sentences
 
 __all__ = [
     "CLOCK_SKEW",
     "CLOSE_CSP",
+    "DEFAULT_ASSETS_PATH",
+    "DEFAULT_CALLBACK_PATH",
+    "DEFAULT_START_PATH",
     "HAND_OVER",
     "NOTE",
     "CookieHeader",
@@ -64,6 +76,7 @@ __all__ = [
     "Texts",
     "asset_folder",
     "changing_headers",
+    "close_old_connections",
     "describe",
     "is_fetched",
     "is_from_own_site",

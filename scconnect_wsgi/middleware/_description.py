@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scconnect_wsgi.flow import Flow
-from scconnect_wsgi.middleware._files import browser_files
+from scconnect_wsgi.middleware._files import common_files
 from scconnect_wsgi.middleware._scconnect import SCConnect
 
 
@@ -42,7 +42,7 @@ class Description:
     @property
     def script(self) -> bytes:
         """The script that the site serves at ``assets_path``."""
-        return browser_files()["sc-connect.js"].body
+        return common_files()["sc-connect.js"].body
 
 
 def describe(site: SCConnect) -> Description:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from webob import Request, Response
 
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.errors import ConnectError, FlowFinished, StorageFailed
 from scconnect_wsgi.events import FlowEvents
 from scconnect_wsgi.middleware._environ import strip_query
@@ -165,5 +166,5 @@ def _log_for_a_repeat(error: ConnectError) -> None:
         "callback comes again, the page gets %s. (error_id %s) See %s",
         error.code,
         error.error_id,
-        error.documentation,
+        entry("An interrupted callback"),
     )

@@ -163,19 +163,15 @@ def _accepts_gzip(accept_encoding: str) -> bool:
 
 
 @cache
-def browser_files(depth: int = 1) -> dict[str, BrowserFile]:
-    """Return every file that is served, by its name.
-
-    ``depth`` is the number of folders between the site's first page and the files.
-    """
+def common_files() -> dict[str, BrowserFile]:
+    """Return every file that is the same for all sites, by its name: all but close.html."""
     folder = asset_folder()
-    bodies = {name: (folder / name).read_bytes() for name in FILES}
+    bodies = {name: (folder / name).read_bytes() for name in FILES if name != CLOSE_PAGE}
     bodies["sc-connect.js"] = _COMMENT_LINES.sub(b"", bodies["sc-connect.js"])
-    files = {name: BrowserFile(bodies[name], *FILES[name]) for name in FILES}
-    return {**files, CLOSE_PAGE: close_page(depth)}
+    return {name: BrowserFile(body, *FILES[name]) for name, body in bodies.items()}
 
 
-def close_page(depth: int, change: Callable[[str], str] = str) -> BrowserFile:
+def close_page(depth: int, change: Callable[[str], str]) -> BrowserFile:
     """Return close.html, after ``change``, for files that are ``depth`` folders below the site."""
     page = change((asset_folder() / CLOSE_PAGE).read_text("utf-8"))
     page = page.replace('href="../"', f'href="{"../" * depth}"')

@@ -37,7 +37,7 @@ from scconnect_wsgi.middleware._callback_log import CallbackLog
 from scconnect_wsgi.middleware._cookies import CLOCK_SKEW, FlowCookies, user_mark
 from scconnect_wsgi.middleware._ending import Ending
 from scconnect_wsgi.middleware._environ import script_path
-from scconnect_wsgi.middleware._files import CLOSE_PAGE, browser_files
+from scconnect_wsgi.middleware._files import CLOSE_PAGE, common_files
 from scconnect_wsgi.middleware._flow_state import FlowState
 from scconnect_wsgi.middleware._guard import check_start, checked_query
 from scconnect_wsgi.middleware._hooks import OnFailure, SiteHooks, StoreToken
@@ -74,6 +74,10 @@ if TYPE_CHECKING:
     Handler = Callable[[WSGIEnvironment], WSGIApplication]
 
 log: logging.Logger = logging.getLogger("scconnect_wsgi")
+
+DEFAULT_START_PATH = "/oauth/request_token"
+DEFAULT_CALLBACK_PATH = "/oauth/access_token"
+DEFAULT_ASSETS_PATH = "/sc-connect"
 
 
 class HandOver(enum.Enum):
@@ -127,9 +131,9 @@ class SCConnect:
         secret_key: str | bytes | Sequence[str | bytes],
         store_token: StoreToken | Literal[HandOver.HAND_OVER],
         base_url: str | Callable[[Request], str] | None = None,
-        request_token_path: str = "/oauth/request_token",  # noqa: S107  # a path
-        access_token_path: str = "/oauth/access_token",  # noqa: S107  # a path
-        assets_path: str = "/sc-connect",
+        request_token_path: str = DEFAULT_START_PATH,
+        access_token_path: str = DEFAULT_CALLBACK_PATH,
+        assets_path: str = DEFAULT_ASSETS_PATH,
         cookie_max_age: int = 600,
         identify: Callable[[Request], str | None] | None = None,
         sign_in_url: str | None = None,
@@ -186,7 +190,7 @@ class SCConnect:
         self._assets_first = f"{assets_path}/"
         self._assets_end = f"{assets_path}0"
         self._pages = Pages(assets_path, flow, texts)
-        known = {**browser_files(), CLOSE_PAGE: self._pages.close_page()}
+        known = {**common_files(), CLOSE_PAGE: self._pages.close_page()}
         files = {f"{assets_path}/{name}": file for name, file in known.items()}
         self._routes: dict[str, WSGIApplication] = {
             self._start_path: partial(self._answer, self._start),

@@ -25,9 +25,9 @@ from scconnect_wsgi.errors import (
 from scconnect_wsgi.flow import (
     AuthorizationResponse,
     ClientProbe,
+    ClientVerdict,
     Departure,
     Pending,
-    Verdict,
 )
 from scconnect_wsgi.keys import checked_credential, is_one_of, is_placeholder
 from scconnect_wsgi.protocols._fields import read_form, storable
@@ -69,13 +69,13 @@ HINTS = {  # the words of that extension, and what is likely wrong on our side
     "verifier_invalid": "the verifier was already used",
 }
 VERDICTS = {  # what they say about the client that asks for a request token
-    "timestamp_refused": Verdict.CLOCK_REFUSED,
-    "signature_invalid": Verdict.REFUSED,
-    "signature_method_rejected": Verdict.REFUSED,
-    "consumer_key_unknown": Verdict.REFUSED,
-    "consumer_key_rejected": Verdict.REFUSED,
-    "consumer_key_refused": Verdict.REFUSED,
-    "parameter_rejected": Verdict.CALLBACK_REFUSED,
+    "timestamp_refused": ClientVerdict.CLOCK_REFUSED,
+    "signature_invalid": ClientVerdict.REFUSED,
+    "signature_method_rejected": ClientVerdict.REFUSED,
+    "consumer_key_unknown": ClientVerdict.REFUSED,
+    "consumer_key_rejected": ClientVerdict.REFUSED,
+    "consumer_key_refused": ClientVerdict.REFUSED,
+    "parameter_rejected": ClientVerdict.CALLBACK_REFUSED,
 }
 
 
@@ -300,13 +300,13 @@ class Signer(Client):
         return str(self.SIGNATURE_METHODS[self.signature_method](base_string, self))
 
 
-def _verdict_without_a_word(status: int, fields: Mapping[str, str]) -> Verdict:
+def _verdict_without_a_word(status: int, fields: Mapping[str, str]) -> ClientVerdict:
     """Return what an answer says to which VERDICTS has no key."""
     if status < 400:
-        return Verdict.ACCEPTED if fields.get("oauth_token") else Verdict.FOREIGN
+        return ClientVerdict.ACCEPTED if fields.get("oauth_token") else ClientVerdict.FOREIGN
     if status == 401:
-        return Verdict.REFUSED
-    return Verdict.UNEXPLAINED if status in (400, 403) else Verdict.FOREIGN
+        return ClientVerdict.REFUSED
+    return ClientVerdict.UNEXPLAINED if status in (400, 403) else ClientVerdict.FOREIGN
 
 
 def _check_rsa_key(rsa_key: object, signature_method: str) -> None:

@@ -32,9 +32,9 @@ from scconnect_wsgi.errors import (
 from scconnect_wsgi.flow import (
     AuthorizationResponse,
     ClientProbe,
+    ClientVerdict,
     Departure,
     Pending,
-    Verdict,
 )
 from scconnect_wsgi.keys import checked_credential, is_one_of, is_placeholder
 from scconnect_wsgi.numeric import is_number
@@ -89,18 +89,18 @@ HINTS = {  # the error codes of RFC 6749 section 5.2, and what is likely wrong o
 # What an error says about the client that asked for a token with a code that cannot exist. The
 # first of each kind are those of RFC 6749 section 5.2, the others those of GitHub and Slack.
 VERDICTS = {
-    "invalid_grant": Verdict.ACCEPTED,
-    "bad_verification_code": Verdict.ACCEPTED,
-    "invalid_code": Verdict.ACCEPTED,
-    "invalid_client": Verdict.REFUSED,
-    "incorrect_client_credentials": Verdict.REFUSED,
-    "invalid_client_id": Verdict.REFUSED,
-    "bad_client_secret": Verdict.REFUSED,
-    "unauthorized_client": Verdict.NOT_ALLOWED,
-    "unsupported_grant_type": Verdict.NOT_ALLOWED,
-    "redirect_uri_mismatch": Verdict.CALLBACK_REFUSED,
-    "bad_redirect_uri": Verdict.CALLBACK_REFUSED,
-    "invalid_redirect_uri": Verdict.CALLBACK_REFUSED,
+    "invalid_grant": ClientVerdict.ACCEPTED,
+    "bad_verification_code": ClientVerdict.ACCEPTED,
+    "invalid_code": ClientVerdict.ACCEPTED,
+    "invalid_client": ClientVerdict.REFUSED,
+    "incorrect_client_credentials": ClientVerdict.REFUSED,
+    "invalid_client_id": ClientVerdict.REFUSED,
+    "bad_client_secret": ClientVerdict.REFUSED,
+    "unauthorized_client": ClientVerdict.NOT_ALLOWED,
+    "unsupported_grant_type": ClientVerdict.NOT_ALLOWED,
+    "redirect_uri_mismatch": ClientVerdict.CALLBACK_REFUSED,
+    "bad_redirect_uri": ClientVerdict.CALLBACK_REFUSED,
+    "invalid_redirect_uri": ClientVerdict.CALLBACK_REFUSED,
 }
 
 
@@ -325,11 +325,11 @@ class OAuth2:
         """
         probe = self._probe(self._client, callback_url)
         method = self.provider.token_endpoint_auth
-        if probe.verdict is not Verdict.ACCEPTED or method == "none":
+        if probe.verdict is not ClientVerdict.ACCEPTED or method == "none":
             return probe
         stranger = ClientAuthentication(method, self._client.id, secrets.token_urlsafe(16))
-        if self._probe(stranger, callback_url).verdict is Verdict.ACCEPTED:
-            return replace(probe, verdict=Verdict.NOT_VERIFIED)
+        if self._probe(stranger, callback_url).verdict is ClientVerdict.ACCEPTED:
+            return replace(probe, verdict=ClientVerdict.NOT_VERIFIED)
         return probe
 
     def _probe(self, client: ClientAuthentication, callback_url: str) -> ClientProbe:
@@ -392,12 +392,12 @@ def code_challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
 
 
-def _verdict_without_a_word(status: int, error: object) -> Verdict:
+def _verdict_without_a_word(status: int, error: object) -> ClientVerdict:
     """Return what a token response says whose error is none of VERDICTS."""
     if not isinstance(error, str) or not error.strip() or status in NOT_FOUND:
-        return Verdict.FOREIGN
+        return ClientVerdict.FOREIGN
     # RFC 6749 section 5.2 has 401 for a client that could not be authenticated
-    return Verdict.REFUSED if status == 401 else Verdict.SILENT
+    return ClientVerdict.REFUSED if status == 401 else ClientVerdict.SILENT
 
 
 def _check_refusal(response: AuthorizationResponse) -> None:

@@ -15,8 +15,35 @@ for all of them. ``_drivers``, ``_engine``, ``_schema``, ``_transactions``, ``_s
 ``_sql_errors`` are parts of SQLStore.
 """
 
+from scconnect_wsgi.stores._codec import OutcomeCodec, TokenCodec
 from scconnect_wsgi.stores._connection import Connection, FailedRefresh
+from scconnect_wsgi.stores._extras import missing_extra
 from scconnect_wsgi.stores._memory import MemoryStore
+from scconnect_wsgi.stores._names import KEY_LENGTH, is_storable, storable
+from scconnect_wsgi.stores._records import (
+    STORED_FIELDS,
+    read_all,
+    read_connection,
+    write_connection,
+)
 from scconnect_wsgi.stores._store import Store, no_such_connection
 
-__all__ = ["Connection", "FailedRefresh", "MemoryStore", "Store", "no_such_connection"]
+# A site needs `Connection`, `FailedRefresh`, `MemoryStore` and `Store`. The other names are for the
+# rooms that keep connections or use them.
+__all__ = [
+    "KEY_LENGTH",
+    "STORED_FIELDS",
+    "Connection",
+    "FailedRefresh",
+    "MemoryStore",
+    "OutcomeCodec",
+    "Store",
+    "TokenCodec",
+    "is_storable",
+    "missing_extra",
+    "no_such_connection",
+    "read_all",
+    "read_connection",
+    "storable",
+    "write_connection",
+]

@@ -33,18 +33,9 @@ def write_connection(connection: Connection, codec: TokenCodec) -> dict[str, Any
 
     Raises StorageFailed for a connection that could not be read again.
     """
-    for record in (
-        connection,
-        connection.token,
-        connection.account,
-        connection.failed_refresh,
-    ):
-        wrong = wrong_field(record) if record is not None else ""
-        if wrong:
-            raise StorageFailed(
-                f"This connection cannot be stored: {type(record).__name__}.{wrong} has a wrong "
-                "type."
-            )
+    wrong = _wrong_field(connection)
+    if wrong:
+        raise StorageFailed(f"This connection cannot be stored: {wrong} has a wrong type.")
     values = {name: getattr(connection, name) for name in STORED_FIELDS}
     for value in (*values.values(), connection.account.urn):
         if isinstance(value, str):
@@ -74,8 +65,8 @@ def read_connection(read: Callable[[], Mapping[str, Any]], codec: TokenCodec) ->
     except _DAMAGES:  # a JSONDecodeError holds the whole text
         pass
     damaged = Undecipherable(
-        "This stored connection cannot be read: it was changed, or cut off. Let the user connect "
-        "again."
+        "This stored connection cannot be read: it was changed, or cut off, or a newer version "
+        "wrote it. Let the user connect again."
     )
     damaged.user = user
     raise damaged
@@ -108,10 +99,21 @@ def _connection(fields: Mapping[str, Any], codec: TokenCodec) -> Connection:
         "login_key": login_key,
     }
     connection = Connection(**{**fields, **made})
-    records = (connection, token, account, *([failed] if failed else []))
-    if any(map(wrong_field, records)):
+    if _wrong_field(connection):
         raise TypeError("a field has a wrong type")
     return connection
+
+
+def _wrong_field(connection: Connection) -> str:
+    """Return the first field, of a connection or in it, that has a wrong type, or ""."""
+    records = [connection, connection.token, connection.account]
+    if connection.failed_refresh is not None:
+        records.append(connection.failed_refresh)
+    for record in records:
+        wrong = wrong_field(record)
+        if wrong:
+            return f"{type(record).__name__}.{wrong}"
+    return ""
 
 
 def _object(value: Any) -> Any:

@@ -17,7 +17,7 @@ from scconnect_wsgi.check._report import Report
 from scconnect_wsgi.check._site import _stops_scripts, check_sites
 from scconnect_wsgi.check._wrapped import sites_in
 from scconnect_wsgi.connections import Connections
-from scconnect_wsgi.middleware import CLOSE_CSP, describe
+from scconnect_wsgi.middleware import CLOSE_CSP, describe, sentences
 from scconnect_wsgi.sandbox import serve
 from scconnect_wsgi.stores import MemoryStore
 
@@ -175,6 +175,13 @@ def test_a_site_that_answers_failures_itself_is_healthy(options):
 def test_a_proxy_that_takes_fetch_metadata_away_is_healthy():
     names = ("HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_DEST")
     with running(around=without(*names)) as (site, url):
+        assert codes(looked(site, url)) == []
+
+
+def test_a_question_in_the_sites_own_words_is_recognised():
+    (question,) = (each for each in sentences() if each.startswith("You may have come here"))
+    texts = {"en": {question: "Do you want to connect your account?"}}
+    with running(around=without("HTTP_SEC_FETCH_SITE"), texts=texts) as (site, url):
         assert codes(looked(site, url)) == []
 
 

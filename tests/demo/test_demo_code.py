@@ -10,7 +10,7 @@ from support.windows import closed, decide, log_in, opened, popup_of
 from scconnect_wsgi import OAuth2, SCConnect
 from scconnect_wsgi.config import sandbox_environment
 from scconnect_wsgi.demo._page import LOOKS, PICTURES, USE_CASES
-from scconnect_wsgi.sandbox import Sandbox, serve
+from scconnect_wsgi.sandbox import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -24,17 +24,6 @@ TRACKS = [
     "Loops 1 to 9",
 ]
 PAGE = '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>A site</title><p>{}</p>{}'
-
-
-@pytest.fixture
-def sandbox():
-    return Sandbox()
-
-
-@pytest.fixture
-def root(sandbox):
-    with serve(sandbox) as server:
-        yield server.url
 
 
 def site_of(markup):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 
 import pytest
 from support import packages
@@ -46,6 +48,17 @@ def test_what_is_wrong_with_the_changes_is_said(release_check, old, new, complai
 
 def test_the_date_of_the_release_is_the_time_of_the_build(release_check):
     assert release_check.epoch(RELEASED, "1.1.0") == 1_795_737_600  # midnight UTC
+
+
+def test_without_assertions_nothing_is_checked_and_nothing_passes():
+    done = subprocess.run(
+        [sys.executable, "-O", CHECKOUT / "tools" / "release_check.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Unset PYTHONOPTIMIZE" in done.stderr
 
 
 def test_every_python_that_is_promised_is_tried_out(release_check):

@@ -5,7 +5,10 @@ import io
 import json
 import logging
 import re
+import shutil
 import sqlite3
+import stat
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -96,8 +99,13 @@ def test_tokens_are_written_again_with_the_newest_key(connect, tmp_path):
         SQLStore(url, encryption=Encryption(NEW)).load(id)
 
     both = SQLStore(url, encryption=Encryption([OLD, NEW]))
-    run("store.save(connection)", connections=Connections(names["flow"], both), store=both)
-    assert SQLStore(url, encryption=Encryption(NEW)).load(id).token == token
+    other = both.save(
+        replace(both.load(id), id="of another API", api_url="https://api.example", version=0)
+    )
+    run("while page := store.all", store=both)
+    new = SQLStore(url, encryption=Encryption(NEW))
+    assert new.load(id).token == token
+    assert new.load(other.id).token == token
 
 
 def test_after_a_restore_those_that_were_refreshed_since_end(connect, capsys):
@@ -105,17 +113,29 @@ def test_after_a_restore_those_that_were_refreshed_since_end(connect, capsys):
     names = connect(store)
     id = names["oauth_token_id"]
     backup = store.load(id)
-    expired = replace(backup.token, expires_at=1)
-    store.save(replace(backup, token=expired))
+    store.save(replace(backup, token=replace(backup.token, expires_at=1)))
     with names["connections"].session(id, user="joe") as session:
         session.me()  # refreshes the token, after the backup was made
 
     store.delete(id)
-    store.save(replace(backup, token=expired, version=0))
-    assert run("working = 0", connections=names["connections"])["working"] == 0
+    store.save(replace(backup, version=0))
+    with names["connections"].session(id, user="joe") as session:
+        session.me()  # the access token in the backup has not expired
+    given = {"connections": names["connections"], "store": store}
+    assert run("working = 0", **given)["working"] == 0
     assert capsys.readouterr().out == "joe connection_revoked\n"
     assert connect(store)["oauth_token_id"] == id  # the same one, after another click
-    assert run("working = 0", connections=names["connections"])["working"] == 1
+    assert run("working = 0", **given)["working"] == 1
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs the program sqlite3")
+def test_a_running_site_s_sqlite_file_is_copied_whole_and_for_its_owner_only(connect, tmp_path):
+    names = connect(SQLStore(f"sqlite:///{tmp_path}/connections.sqlite3"))
+    (command,) = re.findall(r"^    (umask .*\.backup.*)$", PAGE, re.MULTILINE)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    copy = tmp_path / "copy.sqlite3"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert SQLStore(f"sqlite:///{copy}").load(names["oauth_token_id"]).user == "joe"
 
 
 def test_a_copy_can_be_emptied(connect, tmp_path):
@@ -129,5 +149,6 @@ def test_a_copy_can_be_emptied(connect, tmp_path):
 
 def test_the_queries_name_what_the_example_counts():
     example = (CHECKOUT / "examples" / "metrics" / "app.py").read_text("utf-8")
-    for name in set(re.findall(r"\bscconnect_(?:events|seconds)", PAGE)):
-        assert f'"{name}"' in example
+    named = set(re.findall(r"\brate\((\w+?)(?:_total|_bucket)\{", PAGE))
+    counted = set(re.findall(r'"(scconnect_\w+)"', example))
+    assert named == counted

@@ -102,6 +102,9 @@ def test_every_code_of_a_flow_is_among_those_of_flows():
     entries = set(re.findall(r"\n\n`(\w+)`:", section("Codes of a flow")))
     later = {"connection_revoked", "refresh_lost"}  # of calls; a worker may still end a flow so
     assert entries == set(CODES) - later
+    for_the_page = (CHECKOUT / "docs" / "browser.md").read_text("utf-8")
+    table = for_the_page.partition("\n### What went wrong\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) - {"error"} == entries
 
 
 def test_every_page_about_a_failure_has_an_entry_and_no_other():
@@ -141,6 +144,7 @@ def test_every_code_of_the_check_that_is_named_exists():
     known = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", check))
     said = re.findall(r"`scconnect check[^`]*` (?:then )?says ([^\n]+(?:\n[^\n]+)*)", PAGE)
     named = {word for text in said for word in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", text)}
+    assert "callback-cookies" in named  # the sentences are still written so that they are found
     assert named - known == set()
 
 

@@ -1,12 +1,15 @@
 """examples/metrics: flows are driven, and Prometheus would read these numbers."""
 
 import runpy
+import shutil
 from dataclasses import replace
 
 import pytest
 from support.browser import ARRIVAL, Browser
+from support.example_servers import running_command
 from support.flows import CLIENT
 from support.paths import CHECKOUT
+from support.ports import free_port
 from support.responses import landed
 from support.site import KEY, Site
 
@@ -18,10 +21,9 @@ EXAMPLE = CHECKOUT / "examples" / "metrics" / "app.py"
 
 
 @pytest.fixture
-def sandbox(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    sandbox = Sandbox()
-    with serve(sandbox) as provider:
+def settings():
+    """Run a sandbox, and return the settings of a site that uses it."""
+    with serve(Sandbox()) as provider:
         settings = {
             "CLIENT_ID": CLIENT[0],
             "CLIENT_SECRET": CLIENT[1],
@@ -30,9 +32,7 @@ def sandbox(monkeypatch, tmp_path):
             "API_URL": provider.url,
             "SECRET_KEY": KEY,
         }
-        for name, value in settings.items():
-            monkeypatch.setenv(f"SCCONNECT_{name}", value)
-        yield sandbox
+        yield {f"SCCONNECT_{name}": value for name, value in settings.items()}
 
 
 def numbers(browser, site):
@@ -42,7 +42,10 @@ def numbers(browser, site):
     return {name.removeprefix("scconnect_events_total"): float(n) for name, _, n in counted}
 
 
-def test_what_users_do_is_counted(sandbox):
+def test_what_users_do_is_counted(settings, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     names = runpy.run_path(str(EXAMPLE))
     with serve(names["application"]) as server, Browser() as browser:
         site = Site(server.url.replace("127.0.0.1", "localhost"))
@@ -68,3 +71,25 @@ def test_what_users_do_is_counted(sandbox):
         assert after['{error="",event="disconnected"}'] == 1
         seconds = browser.get(f"{site.url}/metrics").text
         assert 'scconnect_seconds_count{event="connected"} 1.0' in seconds
+
+
+@pytest.mark.slow
+def test_each_of_two_workers_answers_for_both(settings, tmp_path):
+    site_folder, numbers_folder = tmp_path / "site", tmp_path / "numbers"
+    site_folder.mkdir()
+    numbers_folder.mkdir()
+    shutil.copy(EXAMPLE, site_folder)
+    port = free_port("localhost")
+    command = ["gunicorn", "-w", "2", "-b", f"localhost:{port}", "app:application"]
+    settings["PROMETHEUS_MULTIPROC_DIR"] = str(numbers_folder)
+    with running_command(command, port, site_folder, settings):
+        site = Site(f"http://localhost:{port}")
+        denied = 0
+        # Either worker may take a request, so go on until both have counted something
+        while len(list(numbers_folder.glob("counter_*.db"))) < 2 or denied < 8:
+            with Browser() as browser:
+                browser.connect(site, "deny")
+            denied += 1
+        for _ in range(8):
+            with Browser() as browser:
+                assert numbers(browser, site)['{error="access_denied",event="failed"}'] == denied

@@ -22,6 +22,7 @@ from support.responses import landed
 from support.site import JOE, KEY, Site, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import HAND_OVER, SCConnect
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.middleware._outcomes import Outcomes
 from scconnect_wsgi.middleware._replay import (
     MAX_BYTES,
@@ -300,6 +301,11 @@ def dying(environ, start_response):
     raise Interrupted
 
 
+def answering_500(environ, start_response):
+    start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+    return [b"Sorry."]
+
+
 def dying_late(environ, start_response):
     start_response("303 See Other", [WELCOME])
     raise Interrupted
@@ -365,6 +371,16 @@ def test_a_callback_that_is_interrupted_is_not_logged_as_one_that_came_twice(
     [line] = [text for text in caplog.messages if "interrupted" in text]
     assert "came twice" not in line
     assert landed(second)["error_id"] in line
+    assert line.endswith(f"See {entry('An interrupted callback')}")
+
+
+def test_an_error_page_of_the_site_is_logged_with_the_entry_about_it(browser, provider, caplog):
+    options = {"store_token": HAND_OVER, "app": answering_500}
+    with running_site(flow_for("oauth2", provider.url), **options) as site:
+        assert browser.connect(site).status_code == 500
+    [line] = [text for text in caplog.messages if "interrupted" in text]
+    assert "the page gets storage_failed" in line
+    assert line.endswith(f"See {entry('An interrupted callback')}")
 
 
 class Time:

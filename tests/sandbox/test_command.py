@@ -17,7 +17,7 @@ import pytest
 from support.commands import environment, run
 from support.flows import CLIENT, dance
 from support.ports import free_port
-from support.processes import fork_in_a_worker
+from support.processes import forking
 
 from scconnect_wsgi.cli import main
 from scconnect_wsgi.config import flow_from_env
@@ -331,7 +331,7 @@ class Terminal:
 
     def __init__(self, command):
         self.text = ""
-        with fork_in_a_worker():
+        with forking():
             self.pid, self.screen = pty.fork()
         if self.pid == 0:
             for number in (signal.SIGINT, signal.SIGTERM):

