@@ -48,13 +48,30 @@ PUBLIC = [
 ]
 FOR_OTHER_ROOMS = {
     "scconnect_wsgi.config": {
-        *("Settings", "build", "from_environ", "from_section", "sections_used"),
-        *("sandbox_environment", "sandbox_options"),
+        "Settings",
+        "build",
+        "from_environ",
+        "from_section",
+        "sandbox_environment",
+        "sandbox_options",
+        "sections_used",
     },
     "scconnect_wsgi.encryption": {"Sealer", "is_sealed"},
     "scconnect_wsgi.errors": {"new_error_id"},
     "scconnect_wsgi.events": {"Events", "Failure", "FlowEvents"},
     "scconnect_wsgi.sandbox": {"CommandNotStartedError", "StateFileError", "run_command"},
+    "scconnect_wsgi.stores": {
+        "KEY_LENGTH",
+        "OutcomeCodec",
+        "STORED_FIELDS",
+        "TokenCodec",
+        "is_storable",
+        "missing_extra",
+        "read_all",
+        "read_connection",
+        "storable",
+        "write_connection",
+    },
 }
 
 
