@@ -166,13 +166,15 @@ def test_a_user_logs_in_and_out(site):
 
 
 @pytest.mark.parametrize(("framework", "folder"), [("plain", "readme")])
-def test_the_site_of_the_readme_greets_its_users_only(site):
+def test_the_site_of_the_readme_greets_its_users_only(site, provider):
     with Browser() as joe, Browser() as stranger:
         tracks = connect(joe, joe.get(site.url)).text
         assert tracks.startswith("Hello, Joe Sample!\n")
         assert "Night Bus (demo)" in tracks
         assert stranger.get(site.url).status_code == 401
         assert landed(stranger.connect(site, "deny"))["error"] == "access_denied"
+        provider.sandbox.revoke("joe")
+        assert "log in again" in joe.get(f"{site.url}/").text
 
 
 @pytest.mark.parametrize(
