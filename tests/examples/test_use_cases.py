@@ -166,15 +166,20 @@ def test_a_user_logs_in_and_out(site):
 
 
 @pytest.mark.parametrize(("framework", "folder"), [("plain", "readme")])
-def test_the_site_of_the_readme_greets_its_users_only(site, provider):
+def test_the_site_of_the_readme_greets_its_users_only(site):
     with Browser() as joe, Browser() as stranger:
         tracks = connect(joe, joe.get(site.url)).text
         assert tracks.startswith("Hello, Joe Sample!\n")
         assert "Night Bus (demo)" in tracks
         assert stranger.get(site.url).status_code == 401
         assert landed(stranger.connect(site, "deny"))["error"] == "access_denied"
+
+
+def test_the_site_of_the_readme_says_that_a_permission_was_taken_back(provider, tmp_path):
+    with served("readme", tmp_path, provider.url) as site, Browser() as joe:
+        assert "Night Bus (demo)" in connect(joe, joe.get(site.url)).text
         provider.sandbox.revoke("joe")
-        assert "log in again" in joe.get(f"{site.url}/").text
+        assert "log in again" in joe.get(site.url).text
 
 
 @pytest.mark.parametrize(
