@@ -89,8 +89,8 @@
       'Your store_token raised an exception twice, or returned a value of a wrong type. See the log of the '
         + 'server, under scconnect_wsgi.'],
     ['start_refused',
-      'Your server could not start the flow: base_url is not set and the host is not localhost, or one of '
-        + 'your callables (base_url, identify) raised an exception. See the log of the server.'],
+      'Your server could not start the flow, and users cannot mend that. The sentence before this one says why; if a '
+        + 'callable of yours raised an exception, its traceback is in the log of the server.'],
   ]);
   // The entries about the codes above. The heading of each is its code in words, such as "Flow expired".
   const ENTRIES = 'https://scconnect-wsgi.readthedocs.io/en/stable/troubleshooting.html#';

@@ -1,6 +1,6 @@
 """What happens to flows and connections, for the metrics of a site.
 
-    connections = Connections(flow, store, identify=current_user, on_event=count)
+    connections = Connections(flow, store, identify=identify, on_event=count)
 
 ``on_event(event)`` is called in the thread in which something happens, after everything else there
 was to do. It must be quick. If it raises, that is logged, and nothing else changes.

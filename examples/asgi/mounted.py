@@ -34,7 +34,7 @@ HOME = """<!DOCTYPE html><meta charset="utf-8"><title>A site</title>
 </script>"""
 
 
-def current_user(request):
+def identify(request):
     """Name the user of a request: SessionMiddleware has put the session into its ASGI scope."""
     return request.environ["asgi.scope"]["session"].get("user")
 
@@ -46,7 +46,7 @@ def back_to_the_site(environ, start_response):
 
 
 store = SQLStore("sqlite:///connections.sqlite3")
-connections = Connections(flow_from_env(), store, identify=current_user)
+connections = Connections(flow_from_env(), store, identify=identify)
 soundcloud = connections.wrap(back_to_the_site, **OPTIONS)
 
 app = FastAPI()

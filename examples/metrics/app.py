@@ -53,12 +53,12 @@ def app(environ, start_response):
     return [PAGE]
 
 
-def current_user(request):
+def identify(request):
     return "the only user"  # a site with users returns the id of the one who is signed in
 
 
 store = SQLStore("sqlite:///connections.sqlite3")
-connections = Connections(flow_from_env(), store, identify=current_user, on_event=count)
+connections = Connections(flow_from_env(), store, identify=identify, on_event=count)
 application = connections.wrap(
     app,
     secret_key=os.environ["SCCONNECT_SECRET_KEY"],

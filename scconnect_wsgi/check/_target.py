@@ -198,12 +198,20 @@ def _check_built(site: SCConnect, required: list[str], report: Reporter) -> None
     described = describe(site)
     if described.base_url is None:
         if required and not described.base_url_is_called:
-            report.find(CONFIGURATION, f"base_url is not set: {BASE_URL_HINT}")
+            _report_no_base_url(report)
         return
     provider = getattr(described.flow, "provider", None)
     problem = sandbox_problem(described.base_url, getattr(provider, "authorize_url", ""))
     if problem:
         report.find(CONFIGURATION, f"base_url {problem}")
+
+
+def _report_no_base_url(report: Reporter) -> None:
+    cause = mend = ""
+    if os.environ.get("SCCONNECT_BASE_URL"):
+        cause = "SCCONNECT_BASE_URL is set, but this site does not read it."
+        mend = "Pass **options_from_env() to SCConnect, wrap or login: it reads that variable."
+    report.find(CONFIGURATION, f"base_url is not set: {BASE_URL_HINT}", cause=cause, mend=mend)
 
 
 def _attributes_with_sites(module: object) -> list[str]:

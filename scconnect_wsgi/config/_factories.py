@@ -63,7 +63,7 @@ def flow_from_env(environ: Mapping[str, str] | None = None) -> OAuth1 | OAuth2:
     """Return the flow that the SCCONNECT_* variables describe, for a site that does the rest in
     code::
 
-        connections = Connections(flow_from_env(), store, identify=current_user)
+        connections = Connections(flow_from_env(), store, identify=identify)
 
     Only the client's two values are needed; the options of the provider and the transport count as
     well. Variables for the middleware are not looked at. ``environ`` replaces ``os.environ``.

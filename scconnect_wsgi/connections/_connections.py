@@ -1,6 +1,6 @@
 """The connections of a site's users: stored when a flow ends, used for API calls, and ended.
 
-    connections = Connections(flow, store, identify=current_user)
+    connections = Connections(flow, store, identify=identify)
     application = connections.wrap(application, secret_key=SECRET_KEY, base_url=BASE_URL)
 
     session = connections.session(oauth_token_id, user=user)

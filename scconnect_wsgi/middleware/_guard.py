@@ -111,7 +111,7 @@ def _check_page_origin(environ: WSGIEnvironment, own_origin: str) -> None:
         return
     if not _is_own_origin_to_browser(environ, source, own_origin):
         return
-    raise Notice(
+    notice = Notice(
         "403 Forbidden",
         "This page has another address",
         Message(
@@ -123,6 +123,8 @@ def _check_page_origin(environ: WSGIEnvironment, own_origin: str) -> None:
         ),
         code="start_refused",
     )
+    notice.origin = own_origin
+    raise notice
 
 
 def _log_doubt(environ: WSGIEnvironment, own_origin: str) -> bool:

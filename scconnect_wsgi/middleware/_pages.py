@@ -90,9 +90,12 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
     sc-connect.js finds it in the popup, and tells the page that opened it. ``headers`` are added to
     the response, or replace its own. A page with a status of 400 or more is about a failure, unless
     it is a QuietNotice: it has an id, which is shown and logged.
+
+    Set ``origin`` if the link back to the site leads to another one than the page's own.
     """
 
     is_failure: ClassVar[bool] = True
+    origin: str = ""
 
     def __init__(
         self,
@@ -137,7 +140,7 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
             title=html.escape(language.translate(self.title)),
             message=html.escape(self._message.shown(language)),
             assets=html.escape(look.assets),
-            home=html.escape(look.home),
+            home=html.escape(self.origin + look.home),
             refresh=self._refresh(),
             action=self._action(look),
             error_id=self._message.shown_to_the_developer(language) + self._error_id(language),
@@ -171,13 +174,16 @@ class Notice(Exception):  # noqa: N818  # a page, and not always about an error
         return f'<meta http-equiv="refresh" content="{content}">'
 
     def _answer(self) -> str:
-        """Return the query that the page with the button is told, or an empty string."""
+        """Return what the page with the button is told, or an empty string.
+
+        It has the form of an answer of close.js: a query, and a # with advice for the developer.
+        """
         if not self.code:
             return ""
         fields = {"error": self.code, "error_description": self.message}
         if self.error_id:
             fields["error_id"] = self.error_id
-        return urlencode(fields)
+        return f"{urlencode(fields)}&#See {entry(self.title)}"
 
     def _action(self, look: PageLook) -> str:
         if not self.button:

@@ -15,6 +15,7 @@ from support.site import JOE, Store, running_site
 from support.windows import REST
 from support.world import NAUGHTY, NO_POPUP, SPECIFIED_BUTTON, SPECIFIED_SCRIPT
 
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.middleware import asset_folder
 from scconnect_wsgi.sandbox import Sandbox, serve
 
@@ -621,6 +622,7 @@ def test_a_page_at_another_address_than_base_url_is_told_at_the_start(profile, p
         assert fields["error"] == "start_refused"
         [said] = page.evaluate("said")
         assert [address in said for address in both] == [True, True]
+        assert said.endswith(f" See {entry('This page has another address')}")
         assert [address in caplog.text for address in both] == [True, True]
         assert not popup.closed
 

@@ -294,6 +294,16 @@ def test_a_broken_module_is_one_finding(tmp_path, looked, monkeypatch, name):
     assert f"\nSee {explained}\n" in as_text(report) + "\n"
 
 
+def test_a_base_url_of_the_environment_that_the_code_does_not_read_is_told(
+    tmp_path, looked, monkeypatch
+):
+    write(tmp_path, "mysite.py", f"{WIRED}\napp = wrapped(page, None)\n")
+    monkeypatch.setenv("SCCONNECT_BASE_URL", "https://app.example")
+    [finding] = looked("mysite:app").findings
+    assert "SCCONNECT_BASE_URL is set, but this site does not read it" in finding.cause
+    assert "**options_from_env()" in finding.mend
+
+
 @pytest.mark.slow
 def test_a_module_that_ends_the_process_is_a_finding(tmp_path):
     write(tmp_path, "mysite.py", f"{WIRED}\nimport os\nos._exit(0)\n")

@@ -956,9 +956,9 @@ def ini_of_the_manual():
     text = (CHECKOUT / "docs" / "configuration.md").read_text("utf-8")
     (first, *_) = re.findall(r"^```ini\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     pipeline = "" if "[pipeline:main]" in first else "[pipeline:main]\npipeline = connect site\n"
-    assert "mysite:current_user" in first
+    assert "mysite:identify" in first
     site = "[app:site]\npaste.app_factory = support.configured:app_factory\n"
-    return first.replace("mysite:current_user", "support.configured:identify") + pipeline + site
+    return first.replace("mysite:identify", "support.configured:identify") + pipeline + site
 
 
 def test_the_ini_file_of_the_manual_sends_the_user_to_soundcloud(tmp_path):

@@ -52,7 +52,7 @@ def reader(tmp_path, monkeypatch):
             "BASE_URL": url,
             "PROVIDER": sandbox.oauth2_provider(provider.url),
             "application": page_of_the_site,
-            "current_user": lambda request: request.cookies.get("user"),
+            "identify": lambda request: request.cookies.get("user"),
             "messages": [],
             "ENCRYPTION_KEYS": ["a key that is as long as keys have to be"],
         }

@@ -2,11 +2,15 @@
 
 import ast
 import re
+import subprocess
+import sys
+import textwrap
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import webob
+from support.documentation import snippets
 from support.paths import CHECKOUT
 from support.site import KEY, page_of_the_site
 
@@ -38,7 +42,7 @@ class Page:
 def environment(soundcloud, monkeypatch, tmp_path):
     """The reader's folder and environment variables."""
     monkeypatch.chdir(tmp_path)
-    for name, value in soundcloud.environ.items():
+    for name, value in {**soundcloud.environ, "SCCONNECT_SECRET_KEY": KEY}.items():
         monkeypatch.setenv(name, value)
 
 
@@ -82,7 +86,7 @@ def flask_app():
 
 class FlaskReader(Page):
     def __init__(self):
-        super().__init__("flask.md", {"BASE_URL": None})
+        super().__init__("flask.md", {})
         self.start_again()
 
     def start_again(self):
@@ -117,6 +121,11 @@ def test_flask(environment, soundcloud, closing, tmp_path):
     tracks = client.get(f"/tracks/{fields['oauth_token_id']}").json
     assert "Night Bus (demo)" in tracks
     assert [each.user for each in names["connections"].all()] == ["7"]
+    soundcloud.revoke("joe")
+    for id in (fields["oauth_token_id"], "nonsense"):
+        again = client.get(f"/tracks/{id}")
+        assert (again.status_code, "connect it again" in again.text) == (404, True)
+    soundcloud.connect(reader.app, headers=reader.cookie(client))
 
     stranger = webob.Request.blank("/")
     signed_in = webob.Request.blank("/", headers=reader.cookie(client))
@@ -163,11 +172,53 @@ def test_flask(environment, soundcloud, closing, tmp_path):
         assert "soundcloud:users:743372812" in client.get(path, headers=header).text
         assert client.get(path).text == "nobody"
 
-    reader.start_again()
-    names["app"].wsgi_app = names["connections"].wrap(names["app"].wsgi_app, secret_key=KEY)
-    reader.run("def test_a_user_connects")
-    names["test_a_user_connects"](soundcloud)
+    assert "def test_a_user_connects" in reader.left.pop()  # see the test below
     assert reader.left == []
+
+
+SIGN_IN = """
+app = flask.Flask("a site")
+app.secret_key = "a key"
+
+
+@flask_login.LoginManager(app).user_loader
+def load(user_id):
+    user = flask_login.UserMixin()
+    user.id = user_id
+    return user
+
+
+@app.post("/sign-in")
+def sign_in():
+    flask_login.login_user(load(flask.request.form["user"]))
+    return "signed in"
+"""
+
+
+def test_the_test_of_the_flask_page_passes_for_the_site_of_the_page(tmp_path):
+    python = snippets("flask.md", "python")
+    body = textwrap.indent("\n".join([SIGN_IN, *python[:2], "return app"]), "    ")
+    site = f"import flask, flask_login\n\n\ndef create_app():\n{body}"
+    (tmp_path / "app.py").write_text(site, "utf-8")
+    (tmp_path / "test_app.py").write_text(python[-1], "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "1 passed" in run.stdout, run.stdout
+
+
+@pytest.mark.parametrize("prefix", ["", "/shop"])
+def test_the_button_of_the_flask_page_leads_back_to_its_page(prefix):
+    import flask
+
+    (button,) = snippets("flask.md", "html")
+    app = flask.Flask("a site")
+    app.add_url_rule("/account", "account", lambda: flask.render_template_string(button))
+    page = webob.Request.blank("/account", environ={"SCRIPT_NAME": prefix}).get_response(app)
+    assert f'href="{prefix}/oauth/request_token?return_to={prefix}/account"' in page.text
+    assert f'src="{prefix}/sc-connect/sc-connect.js"' in page.text
+    assert 'role="alert"' not in page.text
+    failed = webob.Request.blank("/account?error=access_denied").get_response(app)
+    assert 'role="alert"' in failed.text
 
 
 def rows(reader, db):
@@ -350,18 +401,17 @@ def test_bottles_own_request_is_that_of_the_one_before():
 
 
 def test_use_cases(environment, soundcloud, closing):
-    from scconnect_wsgi.config import flow_from_env
+    from scconnect_wsgi.config import flow_from_env, options_from_env
     from scconnect_wsgi.connections import Connections
     from scconnect_wsgi.stores.sql import SQLStore
 
     names: dict[str, Any] = {
         "Connections": Connections,
         "flow_from_env": flow_from_env,
+        "options_from_env": options_from_env,
         "store": SQLStore("sqlite:///connections.sqlite3"),
         "identify": lambda request: request.remote_user,
         "application": page_of_the_site,
-        "SECRET_KEY": KEY,
-        "BASE_URL": None,
     }
     closing.append(names["store"])
     page = Page("use-cases.md", names)

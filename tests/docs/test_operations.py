@@ -83,7 +83,7 @@ def test_each_record_is_a_line_of_json_that_has_the_id(provider, logger):
 
 
 def test_the_hook_prints_an_event(connect, provider, capsys):
-    given = {"flow": None, "store": None, "current_user": None}
+    given = {"flow": None, "store": None, "identify": None}
     names = run("def count(", **given, Connections=lambda *_, on_event, **__: on_event)
     connect(SQLStore("sqlite://"), on_event=names["count"])
     out = capsys.readouterr().out

@@ -24,4 +24,8 @@ def test_the_site_lists_the_tracks_of_who_logs_in(soundcloud, monkeypatch, tmp_p
     page = Request.blank("/", headers={"Cookie": header}).get_response(names["app"])
     assert page.json["user"] == "joe"
     assert len(page.json["tracks"]) == 5
+    soundcloud.revoke("joe")
+    page = Request.blank("/", headers={"Cookie": header}).get_response(names["app"])
+    assert page.status_code == 401
+    assert 'href="/oauth/request_token?return_to=/"' in page.text
     names["connections"]._store.close()

@@ -12,7 +12,7 @@ from support.documentation import broken_links_to_the_site, snippets
 from support.paths import CHECKOUT
 from support.site import KEY, page_of_the_site
 
-from scconnect_wsgi.config import flow_from_env
+from scconnect_wsgi.config import flow_from_env, options_from_env
 from scconnect_wsgi.connections import Connections
 from scconnect_wsgi.stores import MemoryStore
 
@@ -32,16 +32,14 @@ def test_the_site_is_the_example():
 
 
 def test_a_site_with_users_of_its_own(soundcloud, monkeypatch):
-    for name, value in soundcloud.environ.items():
+    for name, value in {**soundcloud.environ, "SCCONNECT_SECRET_KEY": KEY}.items():
         monkeypatch.setenv(name, value)
     names: dict[str, Any] = {
         "Connections": Connections,
         "flow_from_env": flow_from_env,
+        "options_from_env": options_from_env,
         "store": MemoryStore(),
-        "current_user": lambda request: request.remote_user,
         "site": page_of_the_site,
-        "SECRET_KEY": KEY,
-        "BASE_URL": None,
     }
     exec(compile(block("py"), "README.md", "exec"), names)
     soundcloud.connect(names["application"], environ={"REMOTE_USER": "pat"})

@@ -15,12 +15,14 @@ import re
 import subprocess
 import sys
 import threading
+import zipfile
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from support.flows import CODES
 from support.paths import CHECKOUT
+from support.site import KEY
 
 from scconnect_wsgi.documentation import SITE, entry
 
@@ -126,6 +128,21 @@ def test_a_file_of_the_examples_is_shown_with_its_download(built):
     (copy,) = [link for link in Page(page).links if "_downloads" in link]
     assert (page.parent / copy).read_text("utf-8") == source
     assert "examples/login/flask/app.py.html" in Page(built / "use-cases.html").links
+
+
+def test_a_whole_example_is_shown_and_can_be_downloaded(built, tmp_path):
+    example = CHECKOUT / "examples" / "optional" / "flask"
+    source = [path for path in example.rglob("*.*") if not {"__pycache__"} & set(path.parts)]
+    names = {path.relative_to(example).as_posix() for path in source}
+    page = built / "examples" / "optional" / "flask" / "wsgi.py.html"
+    assert {f"{name}.html" for name in names - {"wsgi.py"}} <= Page(page).links
+    assert "../flask.zip" in Page(page).links
+    with zipfile.ZipFile(page.parent.parent / "flask.zip") as archive:
+        assert set(archive.namelist()) == {f"flask/{name}" for name in names}
+        archive.extractall(tmp_path)
+    environ = {**os.environ, "SCCONNECT_SECRET_KEY": KEY, "SCCONNECT_SANDBOX": "http://localhost:1"}
+    command = [sys.executable, "-c", "import wsgi"]
+    subprocess.run(command, cwd=tmp_path / "flask", env=environ, check=True, timeout=60)
 
 
 def public_names(module):

@@ -153,7 +153,7 @@ def test_the_recipe_reads_the_session_of_a_site_behind_it():
     expected = {cookie: "joe", cookie[1:]: None, "": None, "e30=.abc": None}
     for value, user in expected.items():
         request = Request.blank("/", headers={"Cookie": f"session={value}"})
-        assert names["current_user"](request) == user
+        assert names["identify"](request) == user
 
 
 def test_the_page_shows_both_files():

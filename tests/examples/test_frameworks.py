@@ -184,6 +184,6 @@ if "flask" in frameworks.NAMES:  # and not a skip: under tox none may be left ou
 
         signed_in = app.test_client().get("/sign-in").headers["Set-Cookie"].partition(";")[0]
         ask = webob.Request.blank("/")
-        assert names["current_user"](ask) is None
+        assert names["identify"](ask) is None
         ask.headers["Cookie"] = signed_in
-        assert names["current_user"](ask) == "7"
+        assert names["identify"](ask) == "7"

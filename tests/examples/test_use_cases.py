@@ -175,6 +175,13 @@ def test_the_site_of_the_readme_greets_its_users_only(site):
         assert landed(stranger.connect(site, "deny"))["error"] == "access_denied"
 
 
+def test_the_site_of_the_readme_says_that_a_permission_was_taken_back(provider, tmp_path):
+    with served("readme", tmp_path, provider.url) as site, Browser() as joe:
+        assert "Night Bus (demo)" in connect(joe, joe.get(site.url)).text
+        provider.sandbox.revoke("joe")
+        assert "log in again" in joe.get(site.url).text
+
+
 @pytest.mark.parametrize(
     ("framework", "folder", "path"),
     [("bottle", "optional/bottle", "/sign-in"), ("plain", "mandatory/plain", "/sign-up")],

@@ -19,6 +19,7 @@ from support.responses import landed, query
 from support.site import KEY, Store, page_of_the_site, running_site
 
 from scconnect_wsgi import SCConnect
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.sandbox import Sandbox, serve
 
 PROTOCOLS = ("oauth1", "oauth2")
@@ -315,9 +316,11 @@ def test_a_page_of_another_origin_than_base_url_is_told_before_the_provider_is_a
     for text in (answer.text, caplog.text):
         assert page.format(asked) in text
         assert NAMELESS in text
-    told = dict(
-        parse_qsl(unescape(re.search(r'name="sc-connect" content="([^"]*)"', answer.text)[1]))
-    )
+    assert f'href="{NAMELESS}/"' in answer.text
+    content = unescape(re.search(r'name="sc-connect" content="([^"]*)"', answer.text)[1])
+    fields, _, advice = content.partition("#")
+    assert advice == f"See {entry('This page has another address')}"
+    told = dict(parse_qsl(fields))
     assert told["error"] == "start_refused"
     assert NAMELESS in told["error_description"]
 
