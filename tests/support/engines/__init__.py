@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-DEADLINE = 15  # seconds; two busy cores take a few for a page that is there at once elsewhere
+DEADLINE = 60  # seconds; two busy cores take a few for a page that is there at once elsewhere
 PAUSE = 0.03  # seconds between two looks
 
 
@@ -73,6 +73,8 @@ class Window(ABC):
 
     def click(self, selector: str) -> None:
         self.wait_for(selector)
+        # A style that arrives moves what is to be clicked
+        self.wait("document.readyState === 'complete'")
         self._click(selector)
 
     def fill(self, selector: str, text: str) -> None:
