@@ -44,9 +44,9 @@ from scconnect_wsgi.middleware._hooks import OnFailure, SiteHooks, StoreToken
 from scconnect_wsgi.middleware._outcomes import Outcomes, SharedOutcomes, flow_name
 from scconnect_wsgi.middleware._pages import Message, Notice, Pages, QuietNotice
 from scconnect_wsgi.middleware._relay import Relay
+from scconnect_wsgi.middleware._relay_key import check_relay_key
 from scconnect_wsgi.middleware._replay import ReplayGuard
 from scconnect_wsgi.middleware._responses import call_or_else, redirect
-from scconnect_wsgi.middleware._separate_keys import check_keys_differ
 from scconnect_wsgi.middleware._signed_in import (
     RETURNED,
     SIGNED_IN,
@@ -178,7 +178,7 @@ class SCConnect:
             lifetime=cookie_max_age,
         )
         self._relay.check_root(base_url)
-        check_keys_differ(secret_key, relay_key, encryption, storage)
+        check_relay_key(relay_key, secret_key, encryption, storage)
         url_is_derived = self._hooks.root_is_derived and not self._relay.has_callback_url
         self._callback_log = CallbackLog(client_id, url_is_derived)
         _warn_of_a_sandbox(base_url, flow)
