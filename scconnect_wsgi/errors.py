@@ -46,7 +46,7 @@ class ConnectError(Exception):
     def __setstate__(self, state: dict[str, Any] | None) -> None:
         """Take the attributes of an error that is copied; each copy has its own list of notes."""
         super().__setstate__(state)
-        self.__notes__ = list(self.__notes__)
+        self.__notes__: list[str] = list(self.__notes__)
 
     @property
     def documentation(self) -> str:
