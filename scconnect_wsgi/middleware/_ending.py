@@ -150,7 +150,8 @@ class Ending:
 
     def _end(self, outcome: Outcome) -> None:
         """Settle the flow, and then tell the site."""
-        settle, self.settle = self.settle, _nobody_waits
+        settle = self.settle
+        self.settle = _nobody_waits  # it is settled once
         settle(outcome)
         self.events.ended(self.failure)
 
