@@ -17,6 +17,7 @@ from support.flows import flow_for
 from support.responses import landed
 from support.site import JOE, KEY, running_site
 
+from scconnect_wsgi.documentation import entry
 from scconnect_wsgi.encryption import VERSION, Encryption
 from scconnect_wsgi.errors import ConfigurationError, FlowExpired, KeyRemoved, Undecipherable
 from scconnect_wsgi.middleware._cookies import FlowCookies
@@ -172,7 +173,9 @@ from scconnect_wsgi.encryption import Encryption
 Encryption({OLD!r})
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "cryptography: pip install 'scconnect-wsgi[encryption]'\n" in done.stderr
+    message, see = done.stderr.splitlines()[-2:]
+    assert message.endswith("cryptography: pip install 'scconnect-wsgi[encryption]'"), done.stderr
+    assert see == f"See {entry(ConfigurationError.code)}"
 
 
 # The flow's cookie
